@@ -1,0 +1,270 @@
+"""The records that every stage speaks, and the one error tree.
+
+Errors
+    AnswerableError
+     +- InvalidInput          the caller sent something we cannot take (HTTP 422, exit 2)
+     |   +- DocumentRejected  one file cannot be read: empty, broken, too large, unknown kind
+     +- NotFound              no such document, collection, run (HTTP 404)
+     +- ModelMissing          weights are not in HOME/models (HTTP 503)
+     +- ModelBroken           weights are there but altered or of another kind (HTTP 503)
+     +- IndexBroken           the index does not fit its rows and could not be mended (HTTP 503)
+     +- EncoderChanged        rows were embedded by another encoder than the one configured (HTTP 409)
+     +- StoreUnavailable      database locked, full, unreachable or of another version (HTTP 503)
+
+All offsets are in characters (Python code points) of the stored document text, end exclusive, so that
+``document.text[start:end] == quote`` holds for every citation. Scores called support are probabilities in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class AnswerableError(Exception):
+    """Root of all errors we raise; ``str(error)`` is one line with the value and the cure."""
+
+    code = "error"
+    status = 500
+    exit_code = 1
+
+
+class InvalidInput(AnswerableError):
+    """The caller sent something that cannot be taken."""
+
+    code = "invalid_input"
+    status = 422
+    exit_code = 2
+
+
+class DocumentRejected(InvalidInput):
+    """One document cannot be read; the others of its batch are not touched."""
+
+    code = "document_rejected"
+    exit_code = 1
+
+
+class NotFound(AnswerableError):
+    """No row of that name or id."""
+
+    code = "not_found"
+    status = 404
+
+
+class ModelMissing(AnswerableError):
+    """Weights are not in HOME/models; the message names what to run."""
+
+    code = "model_missing"
+    status = 503
+
+
+class ModelBroken(AnswerableError):
+    """Weights are present but altered, cut short, or of another kind."""
+
+    code = "model_broken"
+    status = 503
+
+
+class IndexBroken(AnswerableError):
+    """Index files do not fit the database and could not be rebuilt from it."""
+
+    code = "index_broken"
+    status = 503
+
+
+class EncoderChanged(AnswerableError):
+    """The collection's vectors come from another encoder than the one configured."""
+
+    code = "encoder_changed"
+    status = 409
+
+
+class StoreUnavailable(AnswerableError):
+    """The database is locked, full, unreachable or of another version."""
+
+    code = "store_unavailable"
+    status = 503
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a document: ``text[start:end]`` stood on page ``number`` (counted from 1)."""
+
+    number: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading of a document: its level (1 is the highest) and the characters it covers."""
+
+    level: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Characters that a chunk must not be cut out of or into: a table row, a code block, a list item.
+
+    ``kind`` is "table", "code" or "list". For a table, ``header`` is the header row's text, which every chunk
+    holding rows of the table gets as context without it entering the cited characters.
+    """
+
+    kind: str
+    start: int
+    end: int
+    header: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    """What a reader makes of a file: normalised text and the map back to pages and structure.
+
+    ``pages`` is empty where the format has none (txt, md, html, docx). ``headings`` and ``blocks`` are sorted by start.
+    """
+
+    title: str
+    text: str
+    reader: str
+    pages: tuple[Page, ...] = ()
+    headings: tuple[Heading, ...] = ()
+    blocks: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage to be: characters [start, end) of its document, and the context that goes with it into the encoder."""
+
+    start: int
+    end: int
+    text: str
+    heading: str = ""
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk as retrieval returns it: its text, and where in which document it stands."""
+
+    chunk_id: int
+    document_id: str
+    title: str
+    uri: str
+    start: int
+    end: int
+    text: str
+    heading: str = ""
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found by a search. ``score`` orders the list; ``dense`` is a cosine, ``bm25`` is not bounded."""
+
+    passage: Passage
+    score: float
+    dense: float | None = None
+    bm25: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One earlier turn of the conversation; ``role`` is "user" or "assistant"."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked, of which collection, after which earlier turns. ``top_k`` is the number of passages to read."""
+
+    text: str
+    collection: str = "default"
+    history: tuple[Turn, ...] = ()
+    top_k: int = 5
+
+
+class Verdict(StrEnum):
+    """What the verifier says of a claim."""
+
+    SUPPORTED = "supported"
+    UNSUPPORTED = "unsupported"
+    CONTRADICTED = "contradicted"
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """The characters of a document that a claim rests on: ``document.text[start:end] == quote``."""
+
+    document_id: str
+    title: str
+    uri: str
+    page: int | None
+    start: int
+    end: int
+    quote: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A sentence of the answer, ``answer[start:end] == text``, with its support and the evidence for it."""
+
+    text: str
+    start: int
+    end: int
+    support: float
+    verdict: Verdict
+    citations: tuple[Citation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens read and written by the generator."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Wall time of each stage, in milliseconds."""
+
+    retrieve: float = 0.0
+    rerank: float = 0.0
+    generate: float = 0.0
+    verify: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNames:
+    """Which model did which job, as name@fingerprint; empty where no model took part."""
+
+    generator: str = ""
+    retriever: str = ""
+    reranker: str = ""
+    verifier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a question, or a refusal (``abstained``) with its ``reason`` and the nearest passages.
+
+    ``support`` is the lowest support among the claims, 0 for a refusal.
+    """
+
+    id: str
+    question: str
+    answer: str
+    abstained: bool
+    reason: str
+    support: float
+    claims: tuple[Claim, ...] = ()
+    passages: tuple[Hit, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    timings_ms: Timings = field(default_factory=Timings)
+    models: ModelNames = field(default_factory=ModelNames)
