@@ -1,0 +1,10 @@
+"""Alembic's entry point; rag/store.py passes the open connection in the configuration's attributes."""
+
+from alembic import context
+
+from rag.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,97 @@
+"""First tables: clock, collections, documents, chunks, deletions, answers, and full text on SQLite."""
+
+import uuid
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    clock = op.create_table(
+        "clock",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("store_id", sa.Text, nullable=False),
+    )
+    op.bulk_insert(clock, [{"id": 1, "seq": 0, "store_id": uuid.uuid4().hex}])
+    op.create_table(
+        "collections",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False, unique=True),
+        sa.Column("encoder", sa.Text, nullable=False),
+        sa.Column("dimension", sa.Integer, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    )
+    op.create_table(
+        "documents",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("collection_id", sa.ForeignKey("collections.id"), nullable=False),
+        sa.Column("uri", sa.Text, nullable=False),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("content_hash", sa.Text, nullable=False),
+        sa.Column("reader", sa.Text, nullable=False),
+        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("pages", sa.Text, nullable=False),
+        sa.Column("chunk_count", sa.Integer, nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.UniqueConstraint("collection_id", "uri", name="documents_collection_uri"),
+    )
+    op.create_table(
+        "chunks",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("document_id", sa.ForeignKey("documents.id"), nullable=False),
+        sa.Column("collection_id", sa.ForeignKey("collections.id"), nullable=False),
+        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("start", sa.Integer, nullable=False),
+        sa.Column("stop", sa.Integer, nullable=False),
+        sa.Column("page", sa.Integer),
+        sa.Column("heading", sa.Text, nullable=False),
+        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("vector", sa.LargeBinary, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_chunks_document_id", "chunks", ["document_id"])
+    op.create_index("chunks_collection_seq", "chunks", ["collection_id", "seq"])
+    op.create_table(
+        "deletions",
+        sa.Column("chunk_id", sa.Integer, primary_key=True),
+        sa.Column("collection_id", sa.Integer, nullable=False),
+        sa.Column("seq", sa.Integer, nullable=False),
+    )
+    op.create_index("deletions_collection_seq", "deletions", ["collection_id", "seq"])
+    op.create_table(
+        "answers",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("collection", sa.Text, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+    )
+    _full_text()
+
+
+def _full_text() -> None:
+    op.execute(
+        "CREATE VIRTUAL TABLE chunks_fts USING fts5(heading, text, content='chunks', content_rowid='id',"
+        " tokenize='porter unicode61 remove_diacritics 2')"
+    )
+    op.execute(
+        "CREATE TRIGGER chunks_fts_insert AFTER INSERT ON chunks BEGIN"
+        " INSERT INTO chunks_fts(rowid, heading, text) VALUES (new.id, new.heading, new.text); END"
+    )
+    op.execute(
+        "CREATE TRIGGER chunks_fts_delete AFTER DELETE ON chunks BEGIN"
+        " INSERT INTO chunks_fts(chunks_fts, rowid, heading, text)"
+        " VALUES ('delete', old.id, old.heading, old.text); END"
+    )
+
+
+def downgrade() -> None:
+    for trigger in ("chunks_fts_insert", "chunks_fts_delete"):
+        op.execute(f"DROP TRIGGER {trigger}")
+    for table in ("chunks_fts", "answers", "deletions", "chunks", "documents", "collections", "clock"):
+        op.drop_table(table)

@@ -1,0 +1,71 @@
+"""Settings: environment or .env, prefix ANSWERABLE_, each with a working default.
+
+Precedence: environment, then the file .env in the working directory, then the default here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rag.types import InvalidInput
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set; constants that nobody needs to change stand next to their use."""
+
+    model_config = SettingsConfigDict(env_prefix="ANSWERABLE_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path("~/.answerable"), description="data folder: database, index, models")
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in HOME")
+    index_url: str = Field("", description="folder of the FAISS files; empty: HOME/index")
+    generator: str = Field("smollm2-135m", description="name of a folder in HOME/models")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models and index run")
+    base_weights: str = Field("", description="folder or hub name to take base weights from; empty: package index")
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads a model may use; 0: all cores")
+    top_k: int = Field(5, ge=1, le=50, description="passages the generator reads")
+    passage_tokens: int = Field(900, ge=64, le=6000, description="token budget of the passages in a prompt")
+    max_new_tokens: int = Field(96, ge=1, le=1024, description="longest answer, in tokens")
+    max_question_chars: int = Field(4000, ge=1, le=100_000, description="longest question, in characters")
+    max_file_mb: float = Field(100.0, gt=0, description="largest file that ingest reads")
+    chunk_tokens: int = Field(200, ge=32, le=240, description="passage length that the chunker aims at")
+    host: str = Field("127.0.0.1", description="address that serve listens on")
+    port: int = Field(8080, ge=1, le=65535, description="port that serve listens on")
+    max_waiting: int = Field(32, ge=1, description="questions that may wait before serve answers 429")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="least severe log line")
+
+    @field_validator("home")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def database(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite:///{self.home / 'answerable.db'}"
+
+    @property
+    def index_folder(self) -> Path:
+        """The folder that holds the FAISS files."""
+        return Path(self.index_url).expanduser() if self.index_url else self.home / "index"
+
+    @property
+    def models_folder(self) -> Path:
+        """The folder that holds converted base weights."""
+        return self.home / "models"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment, with ``overrides`` (field names) on top.
+
+    Raises InvalidInput naming the variable, its value and what it must be.
+    """
+    try:
+        return Settings(**{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "ANSWERABLE_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise InvalidInput(f"{name}={first['input']!r}: {first['msg']}") from error

@@ -1,0 +1,98 @@
+"""The tables, as SQLAlchemy Core. rag/migrations creates and changes them; rag/store.py is their only user.
+
+clock       one row: the sequence number of the last committed change, and the identity of this database
+collections a named set of documents, all embedded by one encoder
+documents   the normalised text of a file, once, with its page map
+chunks      passages: characters [start, stop) of a document, their vector (float16), and the sequence number
+            under which they came
+deletions   chunks that are gone, with the sequence number under which they went, so that an index can catch up
+answers     every answer given, as the JSON of the public contract
+
+chunks_fts is an FTS5 table over chunks.heading and chunks.text, kept in step by triggers (SQLite only).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("store_id", Text, nullable=False),
+)
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("encoder", Text, nullable=False),
+    Column("dimension", Integer, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("collection_id", ForeignKey("collections.id"), nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("reader", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("pages", Text, nullable=False),
+    Column("chunk_count", Integer, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("collection_id", "uri", name="documents_collection_uri"),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("document_id", ForeignKey("documents.id"), nullable=False, index=True),
+    Column("collection_id", ForeignKey("collections.id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("stop", Integer, nullable=False),
+    Column("page", Integer),
+    Column("heading", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+    Index("chunks_collection_seq", "collection_id", "seq"),
+    sqlite_autoincrement=True,  # ids of deleted chunks are never used again, so an index can't confuse the two
+)
+
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("chunk_id", Integer, primary_key=True),
+    Column("collection_id", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Index("deletions_collection_seq", "collection_id", "seq"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("collection", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("body", Text, nullable=False),
+)
