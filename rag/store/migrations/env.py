@@ -1,8 +1,8 @@
-"""Alembic's entry point; rag/store.py passes the open connection in the configuration's attributes."""
+"""Alembic's entry point; rag/store/database.py passes the open connection in the configuration's attributes."""
 
 from alembic import context
 
-from rag.tables import metadata
+from rag.store.tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)

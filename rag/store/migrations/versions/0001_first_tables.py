@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("encoder", sa.Text, nullable=False),
         sa.Column("dimension", sa.Integer, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "documents",

@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy Core. rag/migrations creates and changes them; rag/store.py is their only user.
+"""The tables, as SQLAlchemy Core. migrations/ creates and changes them; only this folder uses them.
 
 clock       one row: the sequence number of the last committed change, and the identity of this database
 collections a named set of documents, all embedded by one encoder
@@ -44,6 +44,7 @@ collections = Table(
     Column("encoder", Text, nullable=False),
     Column("dimension", Integer, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    sqlite_autoincrement=True,  # the id of a deleted collection never comes back: index folders are named by it
 )
 
 documents = Table(

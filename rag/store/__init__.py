@@ -1,0 +1,45 @@
+"""The rows: documents, chunks with their vectors, collections, answers. SQL is the truth; an index is a view of it.
+
+Every change takes the next sequence number inside its transaction, and writers take turns, so whoever has read up to
+number n has seen every change up to n: that is what lets an index, in this process or another, catch up exactly.
+SQLAlchemy stays inside this folder.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from rag.store.answers import Answers
+from rag.store.chunks import Changes, Chunks
+from rag.store.collections import Collection, Collections, check_encoder
+from rag.store.database import Database, open_database
+from rag.store.documents import Documents, Source, StoredDocument, document_key
+from rag.store.tables import clock
+
+__all__ = ["Changes", "Collection", "Source", "Store", "StoredDocument", "check_encoder", "document_key"]
+
+
+class Store:
+    """All tables of one database. Safe to use from several threads, and beside other processes."""
+
+    def __init__(self, database: Database):
+        self._database = database
+        self.collections = Collections(database)
+        self.documents = Documents(database)
+        self.chunks = Chunks(database)
+        self.answers = Answers(database)
+        with database.read() as connection:
+            self.id: str = connection.execute(select(clock.c.store_id)).scalar_one()
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Open the database at ``url``, creating or upgrading its tables.
+
+        Raises InvalidInput for a URL that cannot be used, and StoreUnavailable when the database cannot be reached, is
+        locked, or was made by a newer version.
+        """
+        return cls(open_database(url))
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._database.close()

@@ -1,0 +1,114 @@
+"""Chunks as retrieval needs them: passages by id, changes since a sequence number, full-text search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import func, select, text, update
+
+from rag.store.collections import Collection
+from rag.store.database import Database, tick
+from rag.store.tables import chunks, clock, deletions, documents
+from rag.types import Passage
+
+_BATCH = 500  # rows one IN (...) takes and one page of a scan holds
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What came and went in a collection: ids (N,) with vectors (N, D), ids that went (M,), and up to which number."""
+
+    seq: int
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    deleted: NDArray[np.int64]
+
+
+class Chunks:
+    """Reading of chunks; they are written with their document, in rag/store/documents.py."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    def passages(self, chunk_ids: Iterable[int]) -> dict[int, Passage]:
+        """The passages of those ids that still exist, by id."""
+        wanted = sorted({int(i) for i in chunk_ids})
+        query = select(chunks, documents.c.title, documents.c.uri).join(documents)
+        found: dict[int, Passage] = {}
+        with self._database.read() as connection:
+            for first in range(0, len(wanted), _BATCH):
+                batch = query.where(chunks.c.id.in_(wanted[first : first + _BATCH]))
+                for row in connection.execute(batch):
+                    found[row.id] = Passage(
+                        chunk_id=row.id,
+                        document_id=row.document_id,
+                        title=row.title,
+                        uri=row.uri,
+                        start=row.start,
+                        end=row.stop,
+                        text=row.text,
+                        heading=row.heading,
+                        page=row.page,
+                    )
+        return found
+
+    def count(self, collection: Collection) -> int:
+        """How many chunks the collection has."""
+        query = select(func.count()).select_from(chunks).where(chunks.c.collection_id == collection.id)
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def seq(self) -> int:
+        """The number of the last committed change: one cheap read that tells whether anything is new."""
+        with self._database.read() as connection:
+            return int(connection.execute(select(clock.c.seq)).scalar_one())
+
+    def changes(self, collection: Collection, after: int) -> Changes:
+        """What came and went in ``collection`` after sequence number ``after``, as of one moment."""
+        came = select(chunks.c.id, chunks.c.vector).where(chunks.c.collection_id == collection.id, chunks.c.seq > after)
+        went = select(deletions.c.chunk_id).where(deletions.c.collection_id == collection.id, deletions.c.seq > after)
+        with self._database.read() as connection:
+            seq = int(connection.execute(select(clock.c.seq)).scalar_one())
+            rows = connection.execute(came.order_by(chunks.c.id)).all()
+            deleted = connection.execute(went).scalars().all()
+        raw = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2")
+        vectors = raw.reshape(len(rows), collection.dimension).astype(np.float32)
+        ids = np.array([row.id for row in rows], dtype=np.int64)
+        return Changes(seq, ids, vectors, np.array(deleted, dtype=np.int64))
+
+    def search(self, collection: Collection, match: str, limit: int) -> list[tuple[int, float]]:
+        """(id, BM25 score, higher is better) of the chunks that match an FTS5 expression, best first.
+
+        BM25 with FTS5's fixed k1 = 1.2 and b = 0.75 (https://sqlite.org/fts5.html#the_bm25_function).
+        """
+        query = text(
+            "SELECT f.rowid AS id, -bm25(chunks_fts) AS score FROM chunks_fts f JOIN chunks c ON c.id = f.rowid "
+            "WHERE chunks_fts MATCH :match AND c.collection_id = :collection ORDER BY score DESC, id LIMIT :limit"
+        )
+        values = {"match": match, "collection": collection.id, "limit": limit}
+        with self._database.read() as connection:
+            return [(int(row.id), float(row.score)) for row in connection.execute(query, values)]
+
+    def texts(self, collection: Collection) -> Iterator[list[tuple[int, str, str, str]]]:
+        """Batches of (id, title, heading, text) over the collection's chunks, by id."""
+        columns = (chunks.c.id, documents.c.title, chunks.c.heading, chunks.c.text)
+        query = select(*columns).join(documents).where(chunks.c.collection_id == collection.id)
+        last = -1
+        while True:
+            with self._database.read() as connection:
+                rows = connection.execute(query.where(chunks.c.id > last).order_by(chunks.c.id).limit(_BATCH)).all()
+            if not rows:
+                return
+            yield [(row.id, row.title, row.heading, row.text) for row in rows]
+            last = rows[-1].id
+
+    def set_vectors(self, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
+        """Give chunks new vectors, shape (len(ids), D), in one transaction; indexes see them as a change."""
+        with self._database.write() as connection:
+            seq = tick(connection)
+            for chunk_id, vector in zip(ids, vectors.astype("<f2"), strict=True):
+                change = {"vector": vector.tobytes(), "seq": seq}
+                connection.execute(update(chunks).where(chunks.c.id == chunk_id).values(change))

@@ -1,0 +1,148 @@
+"""Documents: the normalised text of each file, once, with the chunks cut from it; written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, delete, insert, select
+
+from rag.store.collections import Collection
+from rag.store.database import Database, tick
+from rag.store.tables import chunks, deletions, documents
+from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a document came from: its address, and the SHA-256 of the bytes that were read."""
+
+    uri: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document's row; ``text`` is empty in listings."""
+
+    id: str
+    uri: str
+    title: str
+    content_hash: str
+    reader: str
+    chunk_count: int
+    pages: tuple[Page, ...]
+    text: str = ""
+
+
+class Documents:
+    """Reading and writing of documents."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    def put(
+        self,
+        collection: Collection,
+        source: Source,
+        document: ParsedDocument,
+        parts: Sequence[Chunk],
+        vectors: NDArray[np.float32],
+    ) -> str:
+        """Write a document and its chunks in one transaction, in place of the one of the same uri; returns its id.
+
+        ``vectors``: shape (len(parts), collection.dimension), unit rows; kept as float16, little-endian.
+        Raises InvalidInput for another shape.
+        """
+        expected = (len(parts), collection.dimension)
+        if vectors.shape != expected:
+            raise InvalidInput(f"{source.uri}: vectors of shape {vectors.shape}, expected {expected}")
+        key = document_key(collection.name, source.uri)
+        with self._database.write() as connection:
+            seq = tick(connection)
+            _drop_chunks(connection, key, seq)
+            connection.execute(delete(documents).where(documents.c.id == key))
+            values = {
+                "id": key,
+                "collection_id": collection.id,
+                "uri": source.uri,
+                "title": document.title,
+                "content_hash": source.content_hash,
+                "reader": document.reader,
+                "text": document.text,
+                "pages": json.dumps([[page.number, page.start, page.end] for page in document.pages]),
+                "chunk_count": len(parts),
+                "updated_at": datetime.now(UTC),
+            }
+            connection.execute(insert(documents).values(values))
+            blobs = vectors.astype("<f2")
+            rows = [
+                {"document_id": key, "collection_id": collection.id, "seq": seq, **_chunk_values(part, blob.tobytes())}
+                for part, blob in zip(parts, blobs, strict=True)
+            ]
+            if rows:
+                connection.execute(insert(chunks), rows)
+        return key
+
+    def delete(self, document_id: str) -> None:
+        """Delete a document; its chunks are gone from every search at once. Raises NotFound."""
+        with self._database.write() as connection:
+            _drop_chunks(connection, document_id, tick(connection))
+            if not connection.execute(delete(documents).where(documents.c.id == document_id)).rowcount:
+                raise _not_found(document_id)
+
+    def get(self, document_id: str) -> StoredDocument:
+        """The document with its text and page map. Raises NotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(select(documents).where(documents.c.id == document_id)).one_or_none()
+        if row is None:
+            raise _not_found(document_id)
+        return _stored(row, row.text)
+
+    def all(self, collection: Collection) -> tuple[StoredDocument, ...]:
+        """The documents of a collection by uri, without their text."""
+        columns = [column for column in documents.c if column.name != "text"]
+        query = select(*columns).where(documents.c.collection_id == collection.id).order_by(documents.c.uri)
+        with self._database.read() as connection:
+            return tuple(_stored(row, "") for row in connection.execute(query))
+
+
+def document_key(collection: str, uri: str) -> str:
+    """The id of a document: the same collection and uri give the same id, through changes and rebuilds."""
+    return hashlib.sha256(f"{collection}\0{uri}".encode("utf-8", "surrogateescape")).hexdigest()[:20]
+
+
+def _drop_chunks(connection: Connection, document_id: str, seq: int) -> None:
+    of_document = chunks.c.document_id == document_id
+    gone = connection.execute(select(chunks.c.id, chunks.c.collection_id).where(of_document)).all()
+    if not gone:
+        return
+    connection.execute(delete(chunks).where(of_document))
+    rows = [{"chunk_id": row.id, "collection_id": row.collection_id, "seq": seq} for row in gone]
+    connection.execute(insert(deletions), rows)
+
+
+def _chunk_values(part: Chunk, vector: bytes) -> dict[str, object]:
+    return {
+        "start": part.start,
+        "stop": part.end,
+        "page": part.page,
+        "heading": part.heading,
+        "text": part.text,
+        "vector": vector,
+    }
+
+
+def _stored(row: Any, text: str) -> StoredDocument:
+    pages = tuple(Page(*page) for page in json.loads(row.pages))
+    return StoredDocument(row.id, row.uri, row.title, row.content_hash, row.reader, row.chunk_count, pages, text)
+
+
+def _not_found(document_id: str) -> NotFound:
+    return NotFound(f"document {document_id!r} does not exist; list them with: answerable documents list")
