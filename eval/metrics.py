@@ -152,7 +152,7 @@ def citation_scores(answered: Sequence[QaResult]) -> Figures:
     return {"citation_precision": mean(precisions), "citation_recall": mean(recalls)}
 
 
-def claim_metrics(results: Sequence[ClaimResult]) -> dict[str, float | None | dict[str, Figures]]:
+def claim_metrics(results: Sequence[ClaimResult]) -> dict[str, float | dict[str, Figures] | None]:
     """n, balanced_accuracy, auroc, ece, brier over all rows, and ``by_dataset``: the same for each data set alone."""
     datasets = sorted({result.dataset for result in results})
     return {

@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +56,7 @@ class Run:
     @property
     def name(self) -> str:
         """``<kind>-<data file>-<12 hex digits over everything but the timings>``, safe as a file name."""
-        stem = re.sub(r"\.(jsonl|tsv|csv)?(\.gz)?$", "", self.data.name)
+        stem = re.sub(r"(\.(jsonl|tsv|csv))?(\.gz)?$", "", self.data.name)
         digest = hashlib.sha256("\n".join(_sections(self, timings=False)).encode()).hexdigest()
         return f"{self.kind}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', stem)}-{digest[:12]}"
 
@@ -145,16 +144,15 @@ def _dump(value: object) -> str:
 
 
 def _replace(target: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with part.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

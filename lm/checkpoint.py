@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from lm.config import FILE_NAME as CONFIG_FILE
 from lm.config import DecoderConfig, read_config, write_config
 from lm.errors import CheckpointBroken, CheckpointMissing
 from lm.model import Decoder
@@ -106,6 +107,7 @@ def _write(config: DecoderConfig, weights: dict[str, torch.Tensor], folder: Path
     unfinished = folder / (WEIGHTS_FILE + ".part")
     save_file(weights, unfinished, metadata={"format": "pt"})
     write_config(config, folder)
+    unfinished.chmod((folder / CONFIG_FILE).stat().st_mode)  # safetensors gives its files to their owner alone
     os.replace(unfinished, folder / WEIGHTS_FILE)
 
 

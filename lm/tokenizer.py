@@ -54,7 +54,7 @@ class Tokenizer:
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         """Raises ValueError when the vocabulary lacks the three tokens that chat prompts need."""
-        backend.encode_special_tokens = True  # "<|im_end|>" in a text is seven characters' worth of text
+        backend.encode_special_tokens = True  # so "<|im_end|>" in a text is text
         backend.no_padding()
         backend.no_truncation()
         self._backend = backend

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,12 +109,25 @@ class VectorIndex:
         """How the saved file and the view fit the rows, without changing either."""
         return self._view(collection).stats()
 
+    def check(self, collection: Collection) -> IndexStats:
+        """The same after catching up, with the view compared to the rows id by id and vector by vector."""
+        return self._view(collection).check()
+
+    def drop(self, collection: Collection) -> None:
+        """Forget a deleted collection and remove its files."""
+        with self._lock:
+            self._views.pop(collection.id, None)
+        shutil.rmtree(self._folder_of(collection), ignore_errors=True)
+
+    def _folder_of(self, collection: Collection) -> Path:
+        return self._folder / f"{self._store.id[:12]}-{collection.id}"
+
     def _view(self, collection: Collection) -> _View:
         with self._lock:
             view = self._views.get(collection.id)
             if view is None or view.collection != collection:  # new, or embedded anew by another encoder
-                folder = self._folder / f"{self._store.id[:12]}-{collection.id}"
-                view = self._views[collection.id] = _View(folder, self._store, collection, self._device)
+                view = _View(self._folder_of(collection), self._store, collection, self._device)
+                self._views[collection.id] = view
             return view
 
 
@@ -161,6 +175,7 @@ class _View:
         with self._lock:
             self._index = _empty(self.collection.dimension)
             self._seq, self._saved_seq = -1, -1
+            self.problem = ""
             self._apply(self._store.chunks.changes(self.collection, -1))
 
     def save(self) -> None:
@@ -185,6 +200,18 @@ class _View:
             size = sum(f.stat().st_size for f in self._folder.glob("*.faiss")) if self._folder.is_dir() else 0
             name = self.collection.name
             return IndexStats(name, "exact", self._index.ntotal, rows, self._seq, size, self.problem)
+
+    def check(self) -> IndexStats:
+        with self._lock:
+            self.refresh()
+            truth = self._store.chunks.changes(self.collection, -1)
+            ids = np.sort(faiss.vector_to_array(self._index.id_map)) if self._index.ntotal else truth.ids[:0]
+            if not self.problem and not np.array_equal(ids, truth.ids):
+                lacking, extra = np.setdiff1d(truth.ids, ids), np.setdiff1d(ids, truth.ids)
+                self.problem = f"{len(lacking)} rows are missing from the index, {len(extra)} entries have no row"
+            elif not self.problem and not np.array_equal(self.vectors(truth.ids), truth.vectors):
+                self.problem = "some vectors differ from their rows"
+            return self.stats()
 
     def _apply(self, changes: Changes) -> None:
         stale = np.concatenate([changes.deleted, changes.ids])  # an id that came again has a new vector
@@ -231,13 +258,13 @@ class _View:
         draft = self._folder / f"{name}.{os.getpid()}.draft"
         faiss.write_index(self._index, str(draft))
         manifest = self._manifest(self._seq, self._index.ntotal, name, _sha256(draft))
-        os.replace(draft, self._folder / name)
+        draft.replace(self._folder / name)
         text = self._folder / f"manifest.json.{os.getpid()}.draft"
         with text.open("w", encoding="utf-8") as out:
             json.dump(asdict(manifest), out, indent=1)
             out.flush()
             os.fsync(out.fileno())
-        os.replace(text, self._folder / "manifest.json")
+        text.replace(self._folder / "manifest.json")
         for old in self._folder.glob("vectors-*"):
             if old.name != name:
                 old.unlink(missing_ok=True)

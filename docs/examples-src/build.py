@@ -33,16 +33,16 @@ LIST_MARK = re.compile(r"(-|\d+\.) ")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One file to write: its source here, its place in examples/, its running header and paper format (PDF only)."""
+    """One file to write: source here, place in examples/; running header and paper (a name, or mm) for a PDF."""
 
     source: str
     path: str
     header: str = ""
-    paper: str = "A4"
+    paper: str | tuple[float, float] = "A4"
 
 
 TARGETS = (
-    Target("skua-400-manual.md", "products/skua-400-manual.pdf", "Skua 400 user manual, TI-M-0400 rev. C", "A5"),
+    Target("skua-400-manual.md", "products/skua-400-manual.pdf", "Skua 400 user manual, TI-M-0400 rev. C", (148, 210)),
     Target("service-level-agreement.md", "support/service-level-agreement.pdf", "Fellview service level agreement"),
     Target("opticlean-70-safety-data-sheet.md", "products/opticlean-70-safety-data-sheet.pdf", "SDS-0070-EN 3.1"),
     Target("onboarding-guide.md", "people/onboarding-guide.docx"),
@@ -78,10 +78,10 @@ def parse(source: str) -> Iterator[Part]:
             yield Part("paragraph", " ".join(lines))
 
 
-class Manual(FPDF):
+class Manual(FPDF):  # type: ignore[misc]  # mypy skips fpdf, so its class is Any
     """A PDF with a running header and the page number at the foot of each page."""
 
-    def __init__(self, header: str, paper: str) -> None:
+    def __init__(self, header: str, paper: str | tuple[float, float]) -> None:
         super().__init__(format=paper)
         self.running = header
         self.set_margins(18, 20)

@@ -11,8 +11,8 @@ from sqlalchemy import func, select, text, update
 
 from rag.store.collections import Collection
 from rag.store.database import Database, tick
-from rag.store.tables import chunks, clock, deletions, documents
-from rag.types import Passage
+from rag.store.tables import chunks, clock, collections, deletions, documents
+from rag.types import Passage, StoreUnavailable
 
 _BATCH = 500  # rows one IN (...) takes and one page of a scan holds
 
@@ -92,23 +92,32 @@ class Chunks:
         with self._database.read() as connection:
             return [(int(row.id), float(row.score)) for row in connection.execute(query, values)]
 
-    def texts(self, collection: Collection) -> Iterator[list[tuple[int, str, str, str]]]:
-        """Batches of (id, title, heading, text) over the collection's chunks, by id."""
-        columns = (chunks.c.id, documents.c.title, chunks.c.heading, chunks.c.text)
-        query = select(*columns).join(documents).where(chunks.c.collection_id == collection.id)
+    def texts(self, collection: Collection) -> Iterator[list[tuple[int, str, str]]]:
+        """Batches of (id, heading, text) over the collection's chunks, by id."""
+        query = select(chunks.c.id, chunks.c.heading, chunks.c.text).where(chunks.c.collection_id == collection.id)
         last = -1
         while True:
             with self._database.read() as connection:
                 rows = connection.execute(query.where(chunks.c.id > last).order_by(chunks.c.id).limit(_BATCH)).all()
             if not rows:
                 return
-            yield [(row.id, row.title, row.heading, row.text) for row in rows]
+            yield [(row.id, row.heading, row.text) for row in rows]
             last = rows[-1].id
 
-    def set_vectors(self, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
-        """Give chunks new vectors, shape (len(ids), D), in one transaction; indexes see them as a change."""
+    def set_vectors(
+        self, collection: Collection, encoder: str, ids: Sequence[int], vectors: NDArray[np.float32]
+    ) -> None:
+        """Give the collection's chunks ``ids`` new vectors, (len(ids), D), made by ``encoder``, in one transaction.
+
+        Raises StoreUnavailable when chunks came or went since the caller read them: run it again.
+        """
+        values = {"encoder": encoder, "dimension": vectors.shape[1]}
         with self._database.write() as connection:
             seq = tick(connection)
+            present = connection.execute(select(chunks.c.id).where(chunks.c.collection_id == collection.id)).scalars()
+            if set(present) != set(ids):
+                raise StoreUnavailable(f"collection {collection.name!r} changed while it was embedded; run it again")
             for chunk_id, vector in zip(ids, vectors.astype("<f2"), strict=True):
                 change = {"vector": vector.tobytes(), "seq": seq}
                 connection.execute(update(chunks).where(chunks.c.id == chunk_id).values(change))
+            connection.execute(update(collections).where(collections.c.id == collection.id).values(values))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select
 
 from rag.store.database import Database, tick
 from rag.store.tables import chunks, collections, deletions, documents
@@ -65,12 +65,6 @@ class Collections:
                     connection.execute(insert(collections).values(row))
                     found = connection.execute(of_name).one()
         return check_encoder(_collection(found), encoder)
-
-    def set_encoder(self, collection: Collection, encoder: str, dimension: int) -> None:
-        """Record that all vectors of the collection now come from ``encoder``."""
-        change = {"encoder": encoder, "dimension": dimension}
-        with self._database.write() as connection:
-            connection.execute(update(collections).where(collections.c.id == collection.id).values(change))
 
     def delete(self, name: str) -> int:
         """Delete a collection and all it holds; returns how many documents went. Raises NotFound."""

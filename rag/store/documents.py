@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -105,6 +105,12 @@ class Documents:
             raise _not_found(document_id)
         return _stored(row, row.text)
 
+    def pages(self, document_ids: Iterable[str]) -> dict[str, tuple[Page, ...]]:
+        """The page maps of those documents that exist, by id."""
+        query = select(documents.c.id, documents.c.pages).where(documents.c.id.in_(sorted(document_ids)))
+        with self._database.read() as connection:
+            return {row.id: _pages(row.pages) for row in connection.execute(query)}
+
     def all(self, collection: Collection) -> tuple[StoredDocument, ...]:
         """The documents of a collection by uri, without their text."""
         columns = [column for column in documents.c if column.name != "text"]
@@ -140,8 +146,12 @@ def _chunk_values(part: Chunk, vector: bytes) -> dict[str, object]:
 
 
 def _stored(row: Any, text: str) -> StoredDocument:
-    pages = tuple(Page(*page) for page in json.loads(row.pages))
+    pages = _pages(row.pages)
     return StoredDocument(row.id, row.uri, row.title, row.content_hash, row.reader, row.chunk_count, pages, text)
+
+
+def _pages(text: str) -> tuple[Page, ...]:
+    return tuple(Page(*page) for page in json.loads(text))
 
 
 def _not_found(document_id: str) -> NotFound:

@@ -1,0 +1,66 @@
+"""ask and search."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli import show
+from cli.common import CollectionOption, JsonOption, out, print_json
+from rag.build import build_pipeline, build_search
+from rag.pipeline import Answered, Pipeline, TextWritten
+from rag.settings import load_settings
+from rag.types import Answer, InvalidInput, Question
+from rag.wire import answer_json, hit_json
+
+MAX_HITS = 1000
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    collection: CollectionOption = "default",
+    top_k: Annotated[int | None, typer.Option("--top-k", "-k", help="Passages to read.")] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Show the words as they are written.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a question from the documents of a collection, or say that they do not hold the answer."""
+    settings = load_settings(top_k=top_k)
+    pipeline = build_pipeline(settings, build_search(settings))
+    asked = Question(question, collection, top_k=settings.top_k)
+    given = _stream(pipeline, asked) if stream and not as_json else pipeline.answer(asked)
+    pipeline.retriever.store.answers.put(given.id, collection, answer_json(given))
+    if as_json:
+        print_json(answer_json(given))
+    else:
+        show.answer(out(), given)
+
+
+def _stream(pipeline: Pipeline, question: Question) -> Answer:
+    console = out()
+    for event in pipeline.events(question):
+        if isinstance(event, TextWritten):
+            console.print(event.text, end="", markup=False, style="dim")
+        elif isinstance(event, Answered):
+            console.print()
+            return event.answer
+    raise AssertionError("events() ends with Answered")
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    collection: CollectionOption = "default",
+    k: Annotated[int, typer.Option("-k", help="Passages to show.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the passages nearest to a query, by meaning and by words."""
+    if not query.strip():
+        raise InvalidInput("the query is empty; search for something in words")
+    if not 1 <= k <= MAX_HITS:
+        raise InvalidInput(f"-k {k}: it must be from 1 to {MAX_HITS}")
+    parts = build_search(load_settings())
+    found = parts.retriever.search(query, parts.store.collections.get(collection), k)
+    if as_json:
+        print_json({"hits": [hit_json(hit) for hit in found]})
+    else:
+        show.hits(out(), found)

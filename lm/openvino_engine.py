@@ -1,0 +1,68 @@
+"""The decoder through OpenVINO on the CPU: int8 weights, the KV cache inside the plugin. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from lm.config import DecoderConfig
+from lm.errors import CheckpointBroken, CheckpointMissing
+
+MODEL_FILE = "model.xml"
+CACHE_FOLDER = "cache"
+
+
+class OpenVinoEngine:
+    """A `lm.engine.Engine` on the stateful graph that lm/export.py writes.
+
+    Each session has an infer request of its own, whose state is its KV cache; requests are kept and used again.
+    """
+
+    def __init__(self, folder: Path, config: DecoderConfig, settings: dict[str, Any] | None = None) -> None:
+        self.window = config.window
+        self.vocab_size = config.vocab_size
+        path = folder / MODEL_FILE
+        core = ov.Core()
+        core.set_property({"CACHE_DIR": str(folder / CACHE_FOLDER)})
+        self._compiled = core.compile_model(path, "CPU", settings or {})
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+
+    @contextmanager
+    def session(self, capacity: int) -> Iterator[OpenVinoSession]:  # noqa: ARG002 (the plugin grows the cache itself)
+        """An empty session; ``capacity`` is not needed, the plugin grows the cache itself."""
+        try:
+            request = self._idle.get_nowait()
+        except Empty:
+            request = self._compiled.create_infer_request()
+        request.reset_state()
+        try:
+            yield OpenVinoSession(request)
+        finally:
+            self._idle.put(request)
+
+
+class OpenVinoSession:
+    """One request's KV cache, held by its infer request."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self._length = 0
+
+    def feed(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Append ``ids`` and return logits (V,) for the token after the last of them."""
+        self._length += len(ids)
+        self._request.set_tensor("ids", ov.Tensor(np.array([ids], dtype=np.int64)))
+        self._request.set_tensor("mask", ov.Tensor(np.ones((1, self._length), dtype=np.int64)))
+        self._request.set_tensor("at", ov.Tensor(np.array([len(ids) - 1], dtype=np.int64)))
+        self._request.set_tensor("beam_idx", ov.Tensor(np.zeros(1, dtype=np.int32)))
+        self._request.infer()
+        logits: NDArray[np.float32] = self._request.get_tensor("logits").data[0, 0].copy()
+        return logits

@@ -1,0 +1,95 @@
+"""The composition root: settings -> the parts of the service, put together once. Nothing else builds them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag.encode import Encoder, load_encoder
+from rag.generate import Generator, LocalGenerator
+from rag.index import VectorIndex
+from rag.pipeline import Limits, Pipeline
+from rag.policy import Policy
+from rag.retrieve import Retriever
+from rag.settings import Settings
+from rag.store import Store
+from rag.types import InvalidInput
+from rag.verify import BaselineVerifier, Verifier
+from rag.weights import fingerprint, require
+
+ENCODER = "minilm-l6"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What finding passages needs: enough to ingest and to search."""
+
+    store: Store
+    encoder: Encoder
+    index: VectorIndex
+    retriever: Retriever
+
+
+def build_store(settings: Settings) -> Store:
+    """The rows of ``settings.database``. Raises StoreUnavailable."""
+    return Store.open(settings.database)
+
+
+def build_search(settings: Settings, store: Store | None = None) -> Search:
+    """Store, encoder, index and retriever. Raises ModelMissing, ModelBroken, StoreUnavailable.
+
+    ``store``: another database than the one of the settings, such as the throw-away one of an evaluation, whose index
+    then stays in memory beside it.
+    """
+    device = resolve_device(settings)
+    encoder = load_encoder(require(settings.home, ENCODER), device)
+    rows = store or build_store(settings)
+    index = VectorIndex(settings.index_folder, rows, device)
+    return Search(rows, encoder, index, Retriever(encoder, index, rows))
+
+
+def build_pipeline(settings: Settings, search: Search) -> Pipeline:
+    """The whole way from question to answer, over ``search``. Raises ModelMissing, ModelBroken."""
+    return Pipeline(
+        retriever=search.retriever,
+        generator=build_generator(settings),
+        verifier=build_verifier(search.encoder),
+        policy=Policy(),
+        limits=Limits(settings.passage_tokens, settings.max_new_tokens, settings.max_question_chars),
+    )
+
+
+def build_generator(settings: Settings) -> Generator:
+    """The generator that the settings name. Raises ModelMissing, ModelBroken."""
+    folder = require(settings.home, settings.generator)
+    return LocalGenerator.load(folder, fingerprint(folder), resolve_device(settings))
+
+
+def build_verifier(encoder: Encoder) -> Verifier:
+    """The verifier in use: the baseline of lexical, embedding and number features."""
+    return BaselineVerifier.load(models_in_repository() / "baseline-check", encoder)
+
+
+def resolve_device(settings: Settings) -> str:
+    """ "cpu" or "cuda": what DEVICE says; for "auto" the GPU where torch sees one. Raises InvalidInput."""
+    if settings.device == "cpu" or (settings.device == "auto" and not _gpu_driver_present()):
+        return "cpu"
+    import torch  # slow to import, so only where a GPU is asked for or likely
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if settings.device == "cuda":
+        raise InvalidInput(
+            "ANSWERABLE_DEVICE=cuda, but torch sees no GPU; set it to auto or cpu, or install the driver"
+        )
+    return "cpu"
+
+
+def models_in_repository() -> Path:
+    """The folder models/ beside this package: what in-house training produced."""
+    return Path(__file__).resolve().parent.parent / "models"
+
+
+def _gpu_driver_present() -> bool:
+    return os.path.exists("/dev/nvidia0") or os.path.exists("/dev/dxg")

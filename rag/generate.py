@@ -1,0 +1,78 @@
+"""Prompt -> words: the one Generator protocol, and the in-house model behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lm.decode import greedy
+from lm.engine import Engine, load_engine
+from lm.errors import LmError
+from lm.tokenizer import TextStream, Tokenizer
+from rag.prompt import Prompt
+from rag.types import ModelBroken
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of the answer as it is written: its text (may be empty), and the probability of its token in [0, 1]."""
+
+    text: str
+    probability: float
+
+
+class Generator(Protocol):
+    """Writes the answer to a prompt, piece by piece. Safe to use from several threads."""
+
+    name: str
+    fingerprint: str
+
+    def stream(self, prompt: Prompt, max_new_tokens: int) -> Iterator[Piece]:
+        """The answer, one piece a token; stops at the end of the turn or after ``max_new_tokens``."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text."""
+        ...
+
+    def prompt_tokens(self, prompt: Prompt) -> int:
+        """Tokens of the whole prompt, control tokens included."""
+        ...
+
+
+class LocalGenerator:
+    """The in-house transformer of lm/, decoding greedily: the same prompt gives the same answer."""
+
+    def __init__(self, name: str, fingerprint: str, engine: Engine, tokenizer: Tokenizer):
+        self.name = name
+        self.fingerprint = fingerprint
+        self._engine = engine
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, folder: Path, fingerprint: str, device: str) -> LocalGenerator:
+        """The model in ``folder`` on ``device`` ("cpu" or "cuda"). Raises ModelBroken when it cannot be loaded."""
+        try:
+            return cls(folder.name, fingerprint, load_engine(folder, device), Tokenizer.load(folder))
+        except LmError as error:
+            raise ModelBroken(f"{error}; run: answerable models pull --force") from error
+
+    def stream(self, prompt: Prompt, max_new_tokens: int) -> Iterator[Piece]:
+        """The answer, one piece a token; a character whose bytes span tokens comes whole, with its last token."""
+        ids = self._tokenizer.chat(prompt.messages)
+        text = TextStream(self._tokenizer)
+        for step in greedy(self._engine, ids, max_new_tokens, self._tokenizer.stop_ids):
+            yield Piece(text.push(step.token), step.probability)
+        rest = text.finish()
+        if rest:
+            yield Piece(rest, 1.0)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text."""
+        return [self._tokenizer.count(text) for text in texts]
+
+    def prompt_tokens(self, prompt: Prompt) -> int:
+        """Tokens of the whole prompt, control tokens included."""
+        return len(self._tokenizer.chat(prompt.messages))

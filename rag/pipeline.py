@@ -1,0 +1,225 @@
+"""Question -> Answer: retrieve, generate, verify, and stand by the answer or refuse.
+
+`Pipeline.events` is the one way through; `Pipeline.answer` takes its last event. Each event is one step that a client
+may show: passages first, then words as they are written, then each claim with its support, then the whole answer.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import abc
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from rag.generate import Generator
+from rag.policy import REFUSAL, Policy, refuse_after, refuse_before
+from rag.prompt import ParsedAnswer, build_prompt, parse_answer
+from rag.retrieve import Retriever
+from rag.sentences import sentences
+from rag.types import (
+    Answer,
+    Citation,
+    Claim,
+    Hit,
+    InvalidInput,
+    ModelNames,
+    Page,
+    Passage,
+    Question,
+    Timings,
+    Usage,
+)
+from rag.verify import Judgement, Verifier
+
+MAX_TOP_K = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PassagesFound:
+    """The passages that will be read, before a word is written."""
+
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextWritten:
+    """The next piece of the answer, as the generator writes it; not verified yet."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimChecked:
+    """A sentence of the answer with its verdict."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The end: the whole answer, or the refusal."""
+
+    answer: Answer
+
+
+Event = PassagesFound | TextWritten | ClaimChecked | Answered
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Token budgets of a prompt and an answer, and the longest question in characters."""
+
+    passage_tokens: int = 900
+    max_new_tokens: int = 96
+    max_question_chars: int = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The stages of an answer, as rag/build.py put them together."""
+
+    retriever: Retriever
+    generator: Generator
+    verifier: Verifier
+    policy: Policy
+    limits: Limits
+
+    def answer(self, question: Question) -> Answer:
+        """The answer to ``question``. Raises InvalidInput, NotFound, EncoderChanged, StoreUnavailable."""
+        for event in self.events(question):
+            if isinstance(event, Answered):
+                return event.answer
+        raise AssertionError("events() ends with Answered")
+
+    def events(self, question: Question) -> Iterator[Event]:
+        """The steps of answering ``question`` from its collection; the last one is Answered."""
+        check_question(question, self.limits)
+        started = time.perf_counter()
+        collection = self.retriever.store.collections.get(question.collection)
+        hits = self.retriever.search(search_text(question), collection, question.top_k)
+        yield from self._read(question, hits, _since(started))
+
+    def events_from(self, question: Question, passages: Sequence[Passage]) -> Iterator[Event]:
+        """The same from given passages, in their order, without a search."""
+        check_question(question, self.limits)
+        yield from self._read(question, tuple(Hit(passage, 0.0) for passage in passages), 0.0)
+
+    def _read(self, question: Question, hits: tuple[Hit, ...], retrieve_ms: float) -> Iterator[Event]:
+        answer = Answer(
+            id=uuid.uuid4().hex,
+            question=question.text,
+            answer=REFUSAL,
+            abstained=True,
+            reason=refuse_before(hits, self.policy),
+            support=0.0,
+            passages=hits,
+            timings_ms=Timings(retrieve=retrieve_ms, total=retrieve_ms),
+            models=self._models(),
+        )
+        yield PassagesFound(hits)
+        if not answer.reason:
+            answer = yield from self._write(question, answer)
+        yield Answered(answer)
+
+    def _write(self, question: Question, answer: Answer) -> abc.Generator[Event, None, Answer]:
+        started = time.perf_counter()
+        passages = [hit.passage for hit in answer.passages]
+        prompt = build_prompt(question, passages, self.limits.passage_tokens, self.generator.count_tokens)
+        pieces = []
+        for piece in self.generator.stream(prompt, self.limits.max_new_tokens):
+            pieces.append(piece)
+            if piece.text:
+                yield TextWritten(piece.text)
+        parsed = parse_answer("".join(piece.text for piece in pieces), len(prompt.passages))
+        generate_ms = _since(started)
+        started = time.perf_counter()
+        claims = self.check(question.text, parsed, prompt.passages)
+        for claim in claims:
+            yield ClaimChecked(claim)
+        reason = refuse_after(parsed, claims, self.policy)
+        verify_ms = _since(started)
+        timings = replace(answer.timings_ms, generate=generate_ms, verify=verify_ms)
+        return replace(
+            answer,
+            answer=REFUSAL if reason else parsed.text,
+            abstained=bool(reason),
+            reason=reason,
+            support=0.0 if reason else min(claim.support for claim in claims),
+            claims=() if reason else claims,
+            usage=Usage(self.generator.prompt_tokens(prompt), len(pieces)),
+            timings_ms=replace(timings, total=timings.retrieve + generate_ms + verify_ms),
+        )
+
+    def check(self, question: str, parsed: ParsedAnswer, passages: Sequence[Passage]) -> tuple[Claim, ...]:
+        """Each sentence of the answer as a claim, judged against ``passages``, with citations by evidence."""
+        spans = sentences(parsed.text)
+        texts = [parsed.text[start:end] for start, end in spans]
+        if not texts:
+            return ()
+        judgements = self.verifier.verify(texts, passages, question)
+        pages = self._pages(passages)
+        return tuple(
+            Claim(text, start, end, judged.support, judged.verdict, _citations(judged, passages, pages))
+            for text, (start, end), judged in zip(texts, spans, judgements, strict=True)
+        )
+
+    def _pages(self, passages: Sequence[Passage]) -> dict[str, tuple[Page, ...]]:
+        paged = {passage.document_id for passage in passages if passage.page is not None}
+        return self.retriever.store.documents.pages(paged)
+
+    def _models(self) -> ModelNames:
+        encoder = self.retriever.encoder
+        return ModelNames(
+            generator=f"{self.generator.name}@{self.generator.fingerprint}",
+            retriever=f"{encoder.name}@{encoder.fingerprint}",
+            verifier=f"{self.verifier.name}@{self.verifier.fingerprint}",
+        )
+
+
+def check_question(question: Question, limits: Limits) -> None:
+    """Raises InvalidInput for a question that cannot be asked: empty, too long, a top_k out of range."""
+    length = len(question.text)
+    if not question.text.strip():
+        raise InvalidInput("the question is empty; ask something in words")
+    if length > limits.max_question_chars:
+        raise InvalidInput(
+            f"the question has {length} characters, at most {limits.max_question_chars} are taken; shorten it, "
+            "or ingest the long text and ask about it"
+        )
+    if not 1 <= question.top_k <= MAX_TOP_K:
+        raise InvalidInput(f"top_k is {question.top_k}, it must be from 1 to {MAX_TOP_K}")
+
+
+def search_text(question: Question) -> str:
+    """What to search for: the question, after the user's previous one where it follows up on a conversation."""
+    earlier = [turn.text for turn in question.history if turn.role == "user"]
+    return f"{earlier[-1]} {question.text}" if earlier else question.text
+
+
+def _citations(
+    judged: Judgement, passages: Sequence[Passage], pages: dict[str, tuple[Page, ...]]
+) -> tuple[Citation, ...]:
+    return tuple(
+        Citation(
+            document_id=passage.document_id,
+            title=passage.title,
+            uri=passage.uri,
+            page=page_at(pages.get(passage.document_id, ()), passage.start + evidence.start),
+            start=passage.start + evidence.start,
+            end=passage.start + evidence.end,
+            quote=passage.text[evidence.start : evidence.end],
+            score=evidence.score,
+        )
+        for evidence in judged.evidence
+        for passage in (passages[evidence.passage],)
+    )
+
+
+def page_at(pages: Sequence[Page], offset: int) -> int | None:
+    """The number of the page that holds character ``offset``; None where the document has no pages."""
+    return next((page.number for page in pages if page.start <= offset < page.end), None)
+
+
+def _since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

@@ -1,0 +1,42 @@
+"""When to refuse: from how near the passages are, from what the generator said, and from what the verifier found.
+
+The two thresholds are fitted on dev files by benchmarks/fit_policy.py; docs/benchmarks.md has the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag.prompt import ParsedAnswer
+from rag.types import Claim, Hit
+
+REFUSAL = "The documents do not hold the answer to this question."
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``min_similarity``: cosine that the nearest passage must reach. ``min_support``: what the best claim must reach."""
+
+    min_similarity: float = 0.25
+    min_support: float = 0.3
+
+
+def refuse_before(hits: Sequence[Hit], policy: Policy) -> str:
+    """Why not even to try, from the passages alone; empty to go on."""
+    if not hits:
+        return "no document of the collection was found for this question"
+    cosines = [hit.dense for hit in hits if hit.dense is not None]
+    if cosines and max(cosines) < policy.min_similarity:
+        return f"no passage is near the question (best similarity {max(cosines):.2f}, needed {policy.min_similarity})"
+    return ""
+
+
+def refuse_after(parsed: ParsedAnswer, claims: Sequence[Claim], policy: Policy) -> str:
+    """Why to withdraw what was written; empty to stand by it."""
+    if parsed.refused:
+        return "the generator found no answer in the passages"
+    best = max((claim.support for claim in claims), default=0.0)
+    if best < policy.min_support:
+        return f"no sentence of the answer is supported by the passages (best {best:.2f}, needed {policy.min_support})"
+    return ""

@@ -1,0 +1,90 @@
+"""Question -> hits: dense and BM25 search, fused, as one ranked list of passages.
+
+Fusion is a convex combination of the two scores, each brought to [0, 1] first (Bruch, Gai and Ingber 2023, "An Analysis
+of Fusion Functions for Hybrid Retrieval"): the cosine as it is, clipped at 0, and the BM25 score over the best BM25
+score of the query. Every candidate of either search gets both scores where they exist: the cosine of a passage that
+only BM25 found is computed from its vector, so no passage is marked down for having been found by one search alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rag.encode import Encoder
+from rag.index import VectorIndex
+from rag.store import Collection, Store, check_encoder
+from rag.types import Hit
+
+Mode = Literal["dense", "bm25", "fused"]
+
+CANDIDATES = 50  # of each search, before fusion
+DENSE_WEIGHT = 0.8  # share of the cosine in the fused score; chosen on dev sets, see docs/benchmarks.md
+
+_STOPWORDS = frozenset(
+    "a about all am an and any are as at be been but by can could did do does for from had has have how i if in into "
+    "is it its me my no not of on or our shall should so some such than that the their them then there these they this "
+    "those to was we were what when where which who whom whose why will with would you your".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Retriever:
+    """What a search needs: the encoder of the collection, its index, and the rows."""
+
+    encoder: Encoder
+    index: VectorIndex
+    store: Store
+
+    def search(self, query: str, collection: Collection, k: int, mode: Mode = "fused") -> tuple[Hit, ...]:
+        """The best ``k`` passages for ``query``, best first; ties by id, so the order is always the same.
+
+        Raises EncoderChanged when the collection's vectors come from another encoder.
+        """
+        check_encoder(collection, self.encoder.fingerprint)
+        depth = max(k, CANDIDATES)
+        bm25 = {} if mode == "dense" else self._bm25(query, collection, depth)
+        dense = {} if mode == "bm25" else self._dense(query, collection, depth, tuple(bm25))
+        scores = _fuse(dense, bm25, mode)
+        best = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:k]
+        passages = self.store.chunks.passages(best)
+        return tuple(Hit(passages[i], scores[i], dense.get(i), bm25.get(i)) for i in best if i in passages)
+
+    def _dense(self, query: str, collection: Collection, depth: int, also: tuple[int, ...]) -> dict[int, float]:
+        vector = self.encoder.encode([query])  # (1, D)
+        ids, cosines = self.index.search(collection, vector, depth)  # (1, depth)
+        found = {int(i): float(c) for i, c in zip(ids[0], cosines[0], strict=True) if i >= 0}
+        missing = np.array([i for i in also if i not in found], dtype=np.int64)
+        if len(missing):
+            rest = self.index.vectors(collection, missing) @ vector[0]  # (M,)
+            found.update((int(i), float(c)) for i, c in zip(missing, rest, strict=True))
+        return found
+
+    def _bm25(self, query: str, collection: Collection, depth: int) -> dict[int, float]:
+        match = fts_expression(query)
+        return dict(self.store.chunks.search(collection, match, depth)) if match else {}
+
+
+def fts_expression(query: str) -> str:
+    """An FTS5 expression that matches any content word of ``query``; empty when it has none.
+
+    Each word is quoted, so nothing in a question can act as FTS5 syntax. Stop words are left out, unless the question
+    holds nothing else: they cost time and rank nothing.
+    """
+    words = list(dict.fromkeys(re.findall(r"\w+", query.lower())))
+    content = [word for word in words if word not in _STOPWORDS] or words
+    return " OR ".join(f'"{word}"' for word in content[:64])
+
+
+def _fuse(dense: dict[int, float], bm25: dict[int, float], mode: Mode) -> dict[int, float]:
+    if mode != "fused":
+        return dense or bm25
+    top = max(bm25.values(), default=0.0) or 1.0
+    return {
+        chunk_id: DENSE_WEIGHT * max(0.0, dense.get(chunk_id, 0.0))
+        + (1 - DENSE_WEIGHT) * max(0.0, bm25.get(chunk_id, 0.0)) / top
+        for chunk_id in dense.keys() | bm25.keys()
+    }

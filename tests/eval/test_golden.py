@@ -1,0 +1,167 @@
+"""The golden questions over examples/ are well formed, and their answers and passages stand in the documents.
+
+The text of each document is taken out here with the plain libraries, not with our readers, so that a fault of a reader
+cannot hide a fault of the questions.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import docx
+import pypdfium2
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+SOURCES = ROOT / "docs" / "examples-src"
+FIELDS = {"id", "dataset", "question", "passages", "answers", "answerable", "source", "kind"}
+KINDS = {
+    *("fact", "number", "date", "unit", "table", "negation", "yes-no", "near-miss"),
+    *("multi-doc", "injection", "unanswerable", "follow-up"),
+}
+FILES = {
+    "Employee handbook: Leave": "handbook/leave.md",
+    "Employee handbook: Expenses and travel": "handbook/expenses.md",
+    "Employee handbook: Remote work": "handbook/remote-work.md",
+    "Employee handbook: Information security": "handbook/information-security.md",
+    "Employee handbook: Health and safety": "handbook/health-and-safety.md",
+    "Skua 200 user manual": "products/skua-200-manual.html",
+    "Skua 400 user manual": "products/skua-400-manual.pdf",
+    "Fulmar gateway firmware: release notes": "products/fulmar-release-notes.md",
+    "Price list 2025": "products/price-list-2025.html",
+    "Price list 2026": "products/price-list-2026.docx",
+    "Safety data sheet: OptiClean 70": "products/opticlean-70-safety-data-sheet.pdf",
+    "Fellview service level agreement": "support/service-level-agreement.pdf",
+    "Frequently asked questions": "support/faq.html",
+    "Post-mortem: Fellview outage of 18 March 2026": "support/incident-2026-03-18-fellview-outage.md",
+    "Onboarding guide for new colleagues": "people/onboarding-guide.docx",
+    "Glossary for staff and customers": "reference/glossary.txt",
+    "Minutes of the product meeting": "meetings/2026-06-09-product-meeting.txt",
+    "Offer 26-1187: bearings and lithium batteries": "inbox/supplier-offer-brindlemere.txt",
+}
+
+Row = dict[str, Any]
+
+
+def load() -> list[Row]:
+    lines = (ROOT / "eval" / "golden" / "examples.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+ROWS = load()
+each_row = pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
+
+
+def squeeze(text: str) -> str:
+    """Take out white space and Markdown marks, which differ between a passage and its file."""
+    return re.sub(r"[\s*`#|]", "", text)
+
+
+@cache
+def document(path: str) -> str:
+    """The squeezed text of an example document."""
+    file = EXAMPLES / path
+    reader = {".pdf": pdf_text, ".docx": docx_text, ".html": html_text}.get(file.suffix)
+    return squeeze(reader(file) if reader else file.read_text(encoding="utf-8"))
+
+
+def pdf_text(file: Path) -> str:
+    with pypdfium2.PdfDocument(file) as pdf:
+        pages = []
+        for page in pdf:
+            text_page = page.get_textpage()
+            pages.append(text_page.get_text_bounded())
+            text_page.close()
+            page.close()
+    text = "\n".join(pages).replace("\r", "")
+    return re.sub(r"^(Tarnfell Instruments - .*|Page \d+ of \d+)$", "", text, flags=re.MULTILINE)
+
+
+def docx_text(file: Path) -> str:
+    lines = []
+    for item in docx.Document(str(file)).iter_inner_content():
+        rows = getattr(item, "rows", None)
+        lines += [item.text] if rows is None else [" | ".join(cell.text for cell in row.cells) for row in rows]
+    return "\n".join(lines)
+
+
+def html_text(file: Path) -> str:
+    text = re.sub(r"<(script|style)>.*?</\1>", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return html.unescape(re.sub(r"<[^>]+>", " ", text))
+
+
+def test_there_are_enough_questions_and_a_fifth_has_no_answer() -> None:
+    unanswerable = [row for row in ROWS if not row["answerable"]]
+    assert len(ROWS) >= 60
+    assert len(unanswerable) >= 0.2 * len(ROWS)
+    assert {row["kind"] for row in ROWS} == KINDS
+
+
+def test_ids_and_questions_are_unique() -> None:
+    assert len({row["id"] for row in ROWS}) == len(ROWS)
+    assert len({(row["question"], bool(row.get("history"))) for row in ROWS}) == len(ROWS)
+
+
+@each_row
+def test_form(row: Row) -> None:
+    assert set(row) - {"history"} == FIELDS
+    assert row["dataset"] == "golden-examples"
+    assert row["kind"] in KINDS
+    assert bool(row["answers"]) == row["answerable"]
+    assert len(row["answers"]) <= 3
+    assert all(set(passage) == {"title", "text"} for passage in row["passages"])
+    assert ("history" in row) == (row["kind"] == "follow-up")
+    assert [turn["role"] for turn in row.get("history", [])] in ([], ["user", "assistant"])
+    if row["kind"] == "unanswerable":
+        assert not row["answerable"]
+
+
+@each_row
+def test_source_is_among_the_documents_of_the_passages(row: Row) -> None:
+    sources = set(row["source"].split(" + "))
+    assert sources <= {FILES[passage["title"]] for passage in row["passages"]}
+    assert all((EXAMPLES / source).is_file() for source in sources)
+    assert (len(sources) > 1) == (row["kind"] == "multi-doc")
+
+
+@each_row
+def test_every_answer_stands_in_the_passages_of_its_source(row: Row) -> None:
+    if row["kind"] == "yes-no":
+        assert row["answers"] in (["Yes"], ["No"])
+        return
+    sources = row["source"].split(" + ")
+    passages = [passage for passage in row["passages"] if FILES[passage["title"]] in sources]
+    text = "\n".join(f"{passage['title']}\n{passage['text']}" for passage in passages)
+    missing = [answer for answer in row["answers"] if answer not in text]
+    assert not missing
+
+
+@each_row
+def test_every_passage_stands_in_its_document(row: Row) -> None:
+    for passage in row["passages"]:
+        text = document(FILES[passage["title"]])
+        missing = [line for line in passage["text"].splitlines() if squeeze(line) not in text]
+        assert not missing, f"not in {FILES[passage['title']]}"
+
+
+def test_every_example_is_asked_about_and_has_a_fair_length() -> None:
+    files = {str(file.relative_to(EXAMPLES)) for file in EXAMPLES.rglob("*") if file.is_file()}
+    assert files == set(FILES.values())
+    asked = {source for row in ROWS for source in row["source"].split(" + ")}
+    assert asked == files
+    assert all((EXAMPLES / name).stat().st_size < 60_000 for name in files)
+
+
+@pytest.mark.parametrize("source", sorted(SOURCES.glob("*.md")), ids=lambda path: path.stem)
+def test_binary_documents_follow_their_sources(source: Path) -> None:
+    """Fails when a source was changed and docs/examples-src/build.py was not run."""
+    (name,) = (name for name in FILES.values() if Path(name).stem == source.stem)
+    lines = [re.sub(r"^(- |\d+\. )", "", line) for line in source.read_text(encoding="utf-8").splitlines()]
+    wanted = [line for line in lines if set(line) - set("|- ")]
+    assert [line for line in wanted if squeeze(line) not in document(name)] == []
