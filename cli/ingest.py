@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli import show
-from cli.common import CollectionOption, JsonOption, err, out, print_json
+from cli.common import CollectionOption, JsonOption, out, print_json, progress_bar
 from ingest.build import build_ingester
 from rag.build import build_search
 from rag.settings import load_settings
@@ -25,12 +24,8 @@ def ingest(
     """Read files and folders into a collection; what is unchanged is left alone, what is broken is listed."""
     settings = load_settings()
     ingester = build_ingester(settings, build_search(settings))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err(), transient=True) as bar:
-        task = bar.add_task("reading", total=None)
-        report = ingester.ingest_paths(
-            paths, collection, prune, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+    with progress_bar("reading") as step:
+        report = ingester.ingest_paths(paths, collection, prune, step)
     if as_json:
         print_json(asdict(report) | {"skipped": len(report.skipped)})
     else:

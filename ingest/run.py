@@ -177,7 +177,7 @@ class Ingester:
                     yield self._cut(document)
             except DocumentRejected as error:
                 tally.fail(found.uri, str(error))
-            except Exception as error:  # noqa: BLE001 - one hostile file must not stop the batch
+            except Exception as error:
                 log.exception("reader crashed", uri=found.uri)
                 tally.fail(found.uri, f"reader crashed: {type(error).__name__}: {error}")
 

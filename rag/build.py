@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,14 +38,17 @@ def build_store(settings: Settings) -> Store:
 def build_search(settings: Settings, store: Store | None = None) -> Search:
     """Store, encoder, index and retriever. Raises ModelMissing, ModelBroken, StoreUnavailable.
 
-    ``store``: another database than the one of the settings, such as the throw-away one of an evaluation, whose index
-    then stays in memory beside it.
+    ``store``: the open database, where the caller has it already.
     """
-    device = resolve_device(settings)
-    encoder = load_encoder(require(settings.home, ENCODER), device)
+    encoder = build_encoder(settings)
     rows = store or build_store(settings)
-    index = VectorIndex(settings.index_folder, rows, device)
+    index = VectorIndex(settings.index_folder, rows, resolve_device(settings))
     return Search(rows, encoder, index, Retriever(encoder, index, rows))
+
+
+def build_encoder(settings: Settings) -> Encoder:
+    """The encoder. Raises ModelMissing, ModelBroken."""
+    return load_encoder(require(settings.home, ENCODER), resolve_device(settings))
 
 
 def build_pipeline(settings: Settings, search: Search) -> Pipeline:
@@ -92,4 +94,4 @@ def models_in_repository() -> Path:
 
 
 def _gpu_driver_present() -> bool:
-    return os.path.exists("/dev/nvidia0") or os.path.exists("/dev/dxg")
+    return any(Path(node).exists() for node in ("/dev/nvidia0", "/dev/dxg"))

@@ -101,9 +101,11 @@ class Pipeline:
         yield from self._read(question, hits, _since(started))
 
     def events_from(self, question: Question, passages: Sequence[Passage]) -> Iterator[Event]:
-        """The same from given passages, in their order, without a search."""
+        """The same from the nearest of the given passages, which need not be in the store."""
         check_question(question, self.limits)
-        yield from self._read(question, tuple(Hit(passage, 0.0) for passage in passages), 0.0)
+        started = time.perf_counter()
+        hits = self.retriever.rank(search_text(question), passages, question.top_k)
+        yield from self._read(question, hits, _since(started))
 
     def _read(self, question: Question, hits: tuple[Hit, ...], retrieve_ms: float) -> Iterator[Event]:
         answer = Answer(
@@ -115,7 +117,7 @@ class Pipeline:
             support=0.0,
             passages=hits,
             timings_ms=Timings(retrieve=retrieve_ms, total=retrieve_ms),
-            models=self._models(),
+            models=self.models(),
         )
         yield PassagesFound(hits)
         if not answer.reason:
@@ -168,7 +170,8 @@ class Pipeline:
         paged = {passage.document_id for passage in passages if passage.page is not None}
         return self.retriever.store.documents.pages(paged)
 
-    def _models(self) -> ModelNames:
+    def models(self) -> ModelNames:
+        """Which model does which job."""
         encoder = self.retriever.encoder
         return ModelNames(
             generator=f"{self.generator.name}@{self.generator.fingerprint}",

@@ -16,7 +16,7 @@ REFUSAL = "The documents do not hold the answer to this question."
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``min_similarity``: cosine that the nearest passage must reach. ``min_support``: what the best claim must reach."""
+    """What the nearest passage's cosine, and the support of the best claim, must reach."""
 
     min_similarity: float = 0.25
     min_support: float = 0.3

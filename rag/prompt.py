@@ -1,4 +1,4 @@
-"""The prompt that every generator gets, and the reading of what it wrote. Training makes its examples with this file too.
+"""The prompt that every generator gets, and the reading of what it wrote; training makes its examples here too.
 
 A prompt is a chat: a system message with the rules, then one user message with the numbered passages, the earlier turns
 of the conversation and the question. The answer ends its sentences with the number of the passage used, "[2]", or is

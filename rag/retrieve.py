@@ -9,6 +9,7 @@ only BM25 found is computed from its vector, so no passage is marked down for ha
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,7 @@ import numpy as np
 from rag.encode import Encoder
 from rag.index import VectorIndex
 from rag.store import Collection, Store, check_encoder
-from rag.types import Hit
+from rag.types import Hit, Passage
 
 Mode = Literal["dense", "bm25", "fused"]
 
@@ -52,6 +53,15 @@ class Retriever:
         best = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:k]
         passages = self.store.chunks.passages(best)
         return tuple(Hit(passages[i], scores[i], dense.get(i), bm25.get(i)) for i in best if i in passages)
+
+    def rank(self, query: str, passages: Sequence[Passage], k: int) -> tuple[Hit, ...]:
+        """The ``k`` of ``passages`` nearest to ``query`` by cosine, best first, ties in the given order."""
+        if not passages:
+            return ()
+        query_vector = self.encoder.encode([query])[0]  # (D,)
+        cosines = self.encoder.encode([f"{p.heading}\n{p.text}" for p in passages]) @ query_vector  # (N,)
+        order = sorted(range(len(passages)), key=lambda i: -cosines[i])[:k]
+        return tuple(Hit(passages[i], float(cosines[i]), float(cosines[i])) for i in order)
 
     def _dense(self, query: str, collection: Collection, depth: int, also: tuple[int, ...]) -> dict[int, float]:
         vector = self.encoder.encode([query])  # (1, D)

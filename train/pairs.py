@@ -20,6 +20,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from rag.datafiles import ClaimRow, Label, QaRow, SourceText, read_qa
@@ -128,8 +129,13 @@ def _differs(answer: str, one: Asked) -> bool:
 
 
 def _holds(text: str, answer: str) -> bool:
-    line = read_words(answer).line
-    return bool(line.strip()) and line in read_words(text).line
+    line = _line(answer)
+    return bool(line.strip()) and line in _line(text)
+
+
+@lru_cache(maxsize=20_000)
+def _line(text: str) -> str:
+    return read_words(text).line
 
 
 def _holds_any(text: str, one: Asked) -> bool:

@@ -1,0 +1,79 @@
+"""eval qa, claims, retrieval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.common import JsonOption, out, print_json, progress_bar
+from rag.settings import Settings, load_settings
+
+app = typer.Typer(no_args_is_help=True)
+DataFile = Annotated[Path, typer.Argument(help="A data file: JSON lines, plain or gzip.")]
+DataFolder = Annotated[Path, typer.Argument(help="A folder with corpus.jsonl, queries.jsonl and qrels.tsv.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="First N rows; 0: all.")]
+OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the run file; HOME/runs by default.")]
+
+
+@app.command()
+def qa(
+    file: DataFile,
+    from_collection: Annotated[bool, typer.Option("--open", help="Search all passages of the file.")] = False,
+    limit: Limit = 0,
+    out_folder: OutFolder = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer the questions of FILE and score answers, refusals, support and citations."""
+    from eval.qa import run_qa  # evaluation code, slow to import, is loaded by the commands that evaluate alone
+
+    settings = load_settings()
+    with progress_bar("asking") as step:
+        run = run_qa(settings, file, limit, from_collection, step)
+    _finish(run, settings, out_folder, as_json)
+
+
+@app.command()
+def claims(file: DataFile, limit: Limit = 0, out_folder: OutFolder = None, as_json: JsonOption = False) -> None:
+    """Judge the claims of FILE against their passages and score the verdicts."""
+    from eval.claims import run_claims
+
+    settings = load_settings()
+    with progress_bar("judging") as step:
+        run = run_claims(settings, file, limit, step)
+    _finish(run, settings, out_folder, as_json)
+
+
+@app.command()
+def retrieval(folder: DataFolder, limit: Limit = 0, out_folder: OutFolder = None, as_json: JsonOption = False) -> None:
+    """Rank the documents of FOLDER for its queries and score each way of searching."""
+    from eval.retrieval import run_retrieval
+
+    settings = load_settings()
+    with progress_bar("ranking") as step:
+        run = run_retrieval(settings, folder, limit, step)
+    _finish(run, settings, out_folder, as_json)
+
+
+def _finish(run: Any, settings: Settings, folder: Path | None, as_json: bool) -> None:
+    from eval.runs import write_run
+
+    path = write_run(run, folder or settings.home / "runs")
+    metrics = {**run.metrics, **run.timings.get("metrics", {})}
+    if as_json:
+        print_json({"run": str(path), "metrics": metrics})
+        return
+    table = Table("metric", "value", box=None)
+    for name, value in _flat(metrics):
+        table.add_row(name, "not defined" if value is None else f"{value:g}")
+    out().print(table)
+    out().print(f"run: {path}")
+
+
+def _flat(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, float | None]]:
+    rows: list[tuple[str, float | None]] = []
+    for name, value in metrics.items():
+        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return rows
