@@ -89,7 +89,8 @@ def rotary_angles(positions: Tensor, config: DecoderConfig, dtype: torch.dtype) 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair of dimensions of ``x`` (B, heads, T, D) by its position's angle."""
-    first, second = x.chunk(2, dim=-1)  # (B, heads, T, D/2) each
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]  # (B, heads, T, D/2) each
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lm.device import cuda_available
 from rag.encode import Encoder, load_encoder
 from rag.generate import Generator, LocalGenerator
 from rag.index import VectorIndex
@@ -74,24 +75,16 @@ def build_verifier(encoder: Encoder) -> Verifier:
 
 
 def resolve_device(settings: Settings) -> str:
-    """ "cpu" or "cuda": what DEVICE says; for "auto" the GPU where torch sees one. Raises InvalidInput."""
-    if settings.device == "cpu" or (settings.device == "auto" and not _gpu_driver_present()):
+    """ "cpu" or "cuda": what DEVICE says; for "auto" the GPU where there is one. Raises InvalidInput without one."""
+    if settings.device == "cpu":
         return "cpu"
-    import torch  # slow to import, so only where a GPU is asked for or likely
-
-    if torch.cuda.is_available():
+    if cuda_available():
         return "cuda"
     if settings.device == "cuda":
-        raise InvalidInput(
-            "ANSWERABLE_DEVICE=cuda, but torch sees no GPU; set it to auto or cpu, or install the driver"
-        )
+        raise InvalidInput("ANSWERABLE_DEVICE=cuda, but there is no usable GPU; set it to auto or cpu, or mend the driver")
     return "cpu"
 
 
 def models_in_repository() -> Path:
     """The folder models/ beside this package: what in-house training produced."""
     return Path(__file__).resolve().parent.parent / "models"
-
-
-def _gpu_driver_present() -> bool:
-    return any(Path(node).exists() for node in ("/dev/nvidia0", "/dev/dxg"))

@@ -51,6 +51,7 @@ class Manifest:
     dimension: int
     count: int
     seq: int
+    mark: str
     file: str
     sha256: str
 
@@ -239,12 +240,12 @@ class _View:
 
     def _read(self, manifest_path: Path) -> tuple[Any, int]:
         manifest = Manifest(**json.loads(manifest_path.read_text("utf-8")))
-        expected = self._manifest(manifest.seq, manifest.count, manifest.file, manifest.sha256)
-        if manifest != expected:
-            raise ValueError(f"manifest {manifest_path} does not fit the database: {_difference(manifest, expected)}")
         now = self._store.chunks.seq()
         if manifest.seq > now:
             raise ValueError(f"index is at change {manifest.seq}, the database at {now}: it was restored from a backup")
+        expected = self._manifest(manifest.seq, manifest.count, manifest.file, manifest.sha256)
+        if manifest != expected:
+            raise ValueError(f"manifest {manifest_path} does not fit the database: {_difference(manifest, expected)}")
         path = self._folder / Path(manifest.file).name
         if _sha256(path) != manifest.sha256:
             raise ValueError(f"{path} was altered or cut short")
@@ -281,6 +282,7 @@ class _View:
             dimension=collection.dimension,
             count=count,
             seq=seq,
+            mark=self._store.chunks.mark(seq),
             file=file,
             sha256=sha256,
         )

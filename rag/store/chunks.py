@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text, update
 
 from rag.store.collections import Collection
 from rag.store.database import Database, tick
-from rag.store.tables import chunks, clock, collections, deletions, documents
+from rag.store.tables import chunks, clock, collections, deletions, documents, ticks
 from rag.types import Passage, StoreUnavailable
 
 _BATCH = 500  # rows one IN (...) takes and one page of a scan holds
@@ -65,6 +65,11 @@ class Chunks:
         """The number of the last committed change: one cheap read that tells whether anything is new."""
         with self._database.read() as connection:
             return int(connection.execute(select(clock.c.seq)).scalar_one())
+
+    def mark(self, seq: int) -> str:
+        """The random mark of change number ``seq``; empty for a change that this database never made."""
+        with self._database.read() as connection:
+            return connection.execute(select(ticks.c.mark).where(ticks.c.seq == seq)).scalar_one_or_none() or ""
 
     def changes(self, collection: Collection, after: int) -> Changes:
         """What came and went in ``collection`` after sequence number ``after``, as of one moment."""

@@ -5,17 +5,18 @@ Foreign errors (SQLAlchemy's, the driver's) are translated here and nowhere else
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 
-from rag.store.tables import clock
+from rag.store.tables import clock, ticks
 from rag.types import InvalidInput, StoreUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -54,9 +55,14 @@ class Database:
 
 
 def tick(connection: Connection) -> int:
-    """Take the next sequence number; the row stays locked until the transaction ends, so numbers follow commits."""
+    """Take the next sequence number, and mark it.
+
+    The clock's row stays locked until the transaction ends, so the order of numbers is the order of commits.
+    """
     connection.execute(update(clock).values(seq=clock.c.seq + 1))
-    return int(connection.execute(select(clock.c.seq)).scalar_one())
+    seq = int(connection.execute(select(clock.c.seq)).scalar_one())
+    connection.execute(insert(ticks).values(seq=seq, mark=secrets.token_hex(8)))
+    return seq
 
 
 def open_database(url: str) -> Database:

@@ -1,6 +1,7 @@
 """The tables, as SQLAlchemy Core. migrations/ creates and changes them; only this folder uses them.
 
 clock       one row: the sequence number of the last committed change, and the identity of this database
+ticks       a random mark for every sequence number: after a backup was restored, numbers come again, marks do not
 collections a named set of documents, all embedded by one encoder
 documents   the normalised text of a file, once, with its page map
 chunks      passages: characters [start, stop) of a document, their vector (float16), and the sequence number
@@ -36,6 +37,13 @@ clock = Table(
     Column("store_id", Text, nullable=False),
 )
 
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("mark", Text, nullable=False),
+)
+
 collections = Table(
     "collections",
     metadata,
@@ -51,7 +59,7 @@ documents = Table(
     "documents",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("collection_id", ForeignKey("collections.id"), nullable=False),
+    Column("collection_id", Integer, ForeignKey("collections.id"), nullable=False),
     Column("uri", Text, nullable=False),
     Column("title", Text, nullable=False),
     Column("content_hash", Text, nullable=False),
@@ -67,8 +75,8 @@ chunks = Table(
     "chunks",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("document_id", ForeignKey("documents.id"), nullable=False, index=True),
-    Column("collection_id", ForeignKey("collections.id"), nullable=False),
+    Column("document_id", Text, ForeignKey("documents.id"), nullable=False, index=True),
+    Column("collection_id", Integer, ForeignKey("collections.id"), nullable=False),
     Column("seq", Integer, nullable=False),
     Column("start", Integer, nullable=False),
     Column("stop", Integer, nullable=False),

@@ -1,4 +1,4 @@
-"""First tables: clock, collections, documents, chunks, deletions, answers, and full text on SQLite."""
+"""First tables: clock, ticks, collections, documents, chunks, deletions, answers, and full text on SQLite."""
 
 import uuid
 
@@ -20,6 +20,11 @@ def upgrade() -> None:
     )
     op.bulk_insert(clock, [{"id": 1, "seq": 0, "store_id": uuid.uuid4().hex}])
     op.create_table(
+        "ticks",
+        sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("mark", sa.Text, nullable=False),
+    )
+    op.create_table(
         "collections",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("name", sa.Text, nullable=False, unique=True),
@@ -31,7 +36,7 @@ def upgrade() -> None:
     op.create_table(
         "documents",
         sa.Column("id", sa.Text, primary_key=True),
-        sa.Column("collection_id", sa.ForeignKey("collections.id"), nullable=False),
+        sa.Column("collection_id", sa.Integer, sa.ForeignKey("collections.id"), nullable=False),
         sa.Column("uri", sa.Text, nullable=False),
         sa.Column("title", sa.Text, nullable=False),
         sa.Column("content_hash", sa.Text, nullable=False),
@@ -45,8 +50,8 @@ def upgrade() -> None:
     op.create_table(
         "chunks",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("document_id", sa.ForeignKey("documents.id"), nullable=False),
-        sa.Column("collection_id", sa.ForeignKey("collections.id"), nullable=False),
+        sa.Column("document_id", sa.Text, sa.ForeignKey("documents.id"), nullable=False),
+        sa.Column("collection_id", sa.Integer, sa.ForeignKey("collections.id"), nullable=False),
         sa.Column("seq", sa.Integer, nullable=False),
         sa.Column("start", sa.Integer, nullable=False),
         sa.Column("stop", sa.Integer, nullable=False),
@@ -94,5 +99,5 @@ def _full_text() -> None:
 def downgrade() -> None:
     for trigger in ("chunks_fts_insert", "chunks_fts_delete"):
         op.execute(f"DROP TRIGGER {trigger}")
-    for table in ("chunks_fts", "answers", "deletions", "chunks", "documents", "collections", "clock"):
+    for table in ("chunks_fts", "answers", "deletions", "chunks", "documents", "collections", "ticks", "clock"):
         op.drop_table(table)

@@ -1,0 +1,29 @@
+"""Fixtures that several folders share: a HOME with the real base weights, pulled once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rag import weights
+
+
+@pytest.fixture(scope="session")
+def models_home() -> Path:
+    """A HOME whose models/ holds the real base weights; pulled on first use, kept for the next run."""
+    root = Path(__file__).resolve().parent.parent
+    home = Path(os.environ.get("ANSWERABLE_TEST_HOME", root / ".cache" / "test-home"))
+    weights.pull(home, os.environ.get("ANSWERABLE_BASE_WEIGHTS") or None, lambda _line: None)
+    return home
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the operator's reaches a test, and no test writes into the operator's HOME."""
+    for name in list(os.environ):
+        if name.startswith("ANSWERABLE_") and not name.startswith(("ANSWERABLE_TEST_", "ANSWERABLE_BASE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("ANSWERABLE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
