@@ -57,11 +57,11 @@ class LocalGenerator:
         try:
             return cls(folder.name, fingerprint, load_engine(folder, device), Tokenizer.load(folder))
         except LmError as error:
-            raise ModelBroken(f"{error}; run: answerable models pull --force") from error
+            raise ModelBroken(f"{error}; remove the folder and run: answerable models pull") from error
 
     def stream(self, prompt: Prompt, max_new_tokens: int) -> Iterator[Piece]:
         """The answer, one piece a token; a character whose bytes span tokens comes whole, with its last token."""
-        ids = self._tokenizer.chat(prompt.messages)
+        ids = self.prompt_ids(prompt)
         text = TextStream(self._tokenizer)
         for step in greedy(self._engine, ids, max_new_tokens, self._tokenizer.stop_ids):
             yield Piece(text.push(step.token), step.probability)
@@ -75,4 +75,8 @@ class LocalGenerator:
 
     def prompt_tokens(self, prompt: Prompt) -> int:
         """Tokens of the whole prompt, control tokens included."""
-        return len(self._tokenizer.chat(prompt.messages))
+        return len(self.prompt_ids(prompt))
+
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """The token ids that the model reads."""
+        return self._tokenizer.chat(prompt.messages)

@@ -41,7 +41,7 @@ def sentences(text: str) -> tuple[tuple[int, int], ...]:
 
 def _lines(text: str) -> list[tuple[int, int]]:
     """Runs of text within which no line break ends a sentence."""
-    spans = []
+    spans: list[tuple[int, int]] = []
     start = 0
     for found in _LINE_END.finditer(text):
         if not _is_wrapped(text, start, found):
@@ -61,7 +61,7 @@ def _is_wrapped(text: str, start: int, found: re.Match[str]) -> bool:
 
 def _segment(text: str, first: int, last: int) -> list[tuple[int, int]]:
     """The sentences of one line, trimmed."""
-    spans = []
+    spans: list[tuple[int, int]] = []
     while first < last:
         end = last if last - first <= _WINDOW else _window_end(text, first)
         piece = text[first:end]
