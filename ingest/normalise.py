@@ -50,12 +50,9 @@ def lines(text: str) -> str:
 
 def code(text: str) -> str:
     """``text`` with indentation and inner spaces kept; common indentation, trailing spaces and tabs are not."""
-    rows = [_SPACES_AT_END.sub("", row).expandtabs(_TAB_WIDTH) for row in clean(text).split("\n")]
+    rows = [row.rstrip().expandtabs(_TAB_WIDTH) for row in clean(text).split("\n")]
     filled = [row for row in rows if row]
     if not filled:
         return ""
     margin = min(len(row) - len(row.lstrip()) for row in filled)
     return _MANY_BREAKS.sub("\n\n", "\n".join(row[margin:] for row in rows)).strip("\n").lstrip()
-
-
-_SPACES_AT_END = re.compile(r"\s+\Z")

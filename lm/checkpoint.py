@@ -21,7 +21,8 @@ from lm.config import FILE_NAME as CONFIG_FILE
 from lm.config import DecoderConfig, read_config, write_config
 from lm.errors import CheckpointBroken, CheckpointMissing
 from lm.model import Decoder
-from lm.tokenizer import Vocabulary, write_tokenizer
+from lm.tokenizer import FILE_NAME as TOKENIZER_FILE
+from lm.tokenizer import Vocabulary, tokenizer_json
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -96,9 +97,10 @@ def from_gguf(gguf: Path, folder: Path) -> None:
         vocabulary = _gguf_vocabulary(reader)
         if len(vocabulary.tokens) != config.vocab_size:
             raise ValueError(f"{len(vocabulary.tokens)} tokens for embeddings of {config.vocab_size}")
+        tokenizer = tokenizer_json(vocabulary)
     _assemble(config, weights, gguf)
     folder.mkdir(parents=True, exist_ok=True)
-    write_tokenizer(vocabulary, folder)
+    (folder / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
     _write(config, {name: value.half() for name, value in weights.items()}, folder)
 
 

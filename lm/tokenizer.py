@@ -99,7 +99,7 @@ class Tokenizer:
         """
         try:
             encoding = self._backend.encode(text, add_special_tokens=False)
-        except UnicodeEncodeError:
+        except TypeError:  # what the package raises on a str that is no text
             whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             encoding = self._backend.encode(whole, add_special_tokens=False)
         return list(encoding.ids)
@@ -157,15 +157,11 @@ class TextStream:
         return self._decoder.decode(b"", final=True)
 
 
-def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
-    """Write ``folder``/tokenizer.json, in the format of the tokenizers package and of transformers.
+def tokenizer_json(vocabulary: Vocabulary) -> str:
+    """What to write into tokenizer.json; the format of the tokenizers package and of transformers.
 
     Raises ValueError when tokens and merges do not fit each other or ``splitting`` is not known.
     """
-    (folder / FILE_NAME).write_text(_build(vocabulary).to_str(pretty=False), encoding="utf-8")
-
-
-def _build(vocabulary: Vocabulary) -> tokenizers.Tokenizer:
     ids = {token: id for id, token in enumerate(vocabulary.tokens)}
     merges = [tuple(merge.split(" ")) for merge in vocabulary.merges]
     if len(ids) != len(vocabulary.tokens) or len(vocabulary.kinds) != len(vocabulary.tokens):
@@ -177,7 +173,7 @@ def _build(vocabulary: Vocabulary) -> tokenizers.Tokenizer:
     backend.decoder = decoders.ByteLevel()
     control = (token for token, kind in zip(vocabulary.tokens, vocabulary.kinds, strict=True) if kind == _GGUF_CONTROL)
     backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in control])
-    return backend
+    return str(backend.to_str(pretty=False))
 
 
 def _splitter(name: str) -> pre_tokenizers.PreTokenizer:

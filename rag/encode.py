@@ -72,7 +72,9 @@ class EncoderCard:
         try:
             card = cls(**json.loads(path.read_text("utf-8")))
         except FileNotFoundError:
-            raise ModelMissing(f"{folder} holds no encoder ({CARD_FILE} is missing); run: answerable models pull") from None
+            raise ModelMissing(
+                f"{folder} holds no encoder ({CARD_FILE} is missing); run: answerable models pull"
+            ) from None
         except (OSError, ValueError, TypeError) as error:
             raise ModelBroken(f"{path} cannot be read ({error}); run: answerable models pull") from error
         if card.pooling != "mean":
@@ -86,9 +88,10 @@ class EncoderCard:
                 found = sha256_of(folder / name)
             except OSError as error:
                 raise ModelBroken(f"{folder / name} cannot be read ({error}); run: answerable models pull") from error
-            if found != self.hashes.get(name):
+            expected = self.hashes.get(name, "none")
+            if found != expected:
                 raise ModelBroken(
-                    f"{folder / name} was altered: sha256 {found[:12]}..., expected {self.hashes.get(name, '?')[:12]}...;"
+                    f"{folder / name} was altered: sha256 {found[:12]}, expected {expected[:12]};"
                     " remove the folder and run: answerable models pull"
                 )
 
@@ -104,7 +107,7 @@ class TextTokenizer:
     def __init__(self, path: Path, max_tokens: int) -> None:
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception for every fault of the file
+        except Exception as error:  # tokenizers raises no narrower one, whatever is wrong with the file
             raise ModelBroken(f"{path} cannot be read ({error}); run: answerable models pull") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -116,16 +119,16 @@ class TextTokenizer:
         limit = self._max_tokens * _CHARS_PER_TOKEN
         return [
             np.array([self._first, *tokens.ids[: self._max_tokens - 2], self._last], dtype=np.int64)
-            for tokens in self._encode([text[:limit] if isinstance(text, str) else text for text in texts])
+            for tokens in self._encode([text[:limit] for text in _valid(texts)])
         ]
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, uncut, without special ones."""
-        return [len(tokens.ids) for tokens in self._encode(texts)]
+        return [len(tokens.ids) for tokens in self._encode(_valid(texts))]
 
-    def _encode(self, texts: Sequence[str]) -> Iterator[Any]:
+    def _encode(self, texts: list[str]) -> Iterator[Any]:
         for start in range(0, len(texts), _TOKENIZE_AT_ONCE):
-            part = _valid(texts[start : start + _TOKENIZE_AT_ONCE])
+            part = texts[start : start + _TOKENIZE_AT_ONCE]
             yield from self._tokenizer.encode_batch_fast(part, add_special_tokens=False)
 
 
@@ -283,7 +286,7 @@ def _tensors(rows: list[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
 
 
 def _valid(texts: Sequence[str]) -> list[str]:
-    """The texts with lone surrogates, which no encoding can carry, replaced. Raises InvalidInput for what is no text."""
+    """The texts, lone surrogates (which no encoding can carry) replaced. Raises InvalidInput for what is no text."""
     for text in texts:
         if not isinstance(text, str):
             raise InvalidInput(f"cannot encode {text!r}: it is {type(text).__name__}, not text")

@@ -1,4 +1,4 @@
-"""A sentence-transformers folder of the BERT family to the int8 graph that OpenVinoEncoder runs. Runs at pull time only.
+"""A sentence-transformers folder of the BERT family to the int8 graph that OpenVinoEncoder runs. Used at pull time.
 
 Weights become int8 with one asymmetric scale per output row; activations stay floating point in the graph and are
 quantised by the CPU plugin while running, so no calibration texts enter the model. Measured on 200 texts against

@@ -15,6 +15,7 @@ LONGEST_HEADING = 300  # characters; a longer one is a paragraph that was marked
 
 _PARAGRAPH = "\n\n"
 _LINE = "\n"
+_CELL = " | "
 
 
 class TextBuilder:
@@ -62,7 +63,7 @@ class TextBuilder:
             return
         if headed is None:
             headed = _looks_headed([row for row, _ in texts])
-        header = texts[0][1] if headed else ""
+        header = texts[0][1] if headed and _CELL in texts[0][1] else ""
         gap = _PARAGRAPH
         for _, text in texts:
             self._block("table", text, gap, header)
@@ -117,8 +118,10 @@ class TextBuilder:
 
 
 def _row(cells: Sequence[str]) -> str:
-    text = " | ".join(inline(cell) for cell in cells)
-    return inline(text).strip(" |")
+    texts = [inline(cell) for cell in cells]
+    while texts and not texts[-1]:
+        texts.pop()
+    return inline(_CELL.join(texts))
 
 
 def _looks_headed(rows: Sequence[Sequence[str]]) -> bool:

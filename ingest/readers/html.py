@@ -28,11 +28,12 @@ _TERM_LEVEL = 7
 _DEEPEST_TERM = 9
 _PLAIN_TERMS = re.compile(r"\b(field-list|footnote|citation|option-list)\b")
 _BLOCKS = frozenset(
-    """address article aside blockquote body caption center dd details dialog dir div dl fieldset figcaption figure footer
-    form header hgroup hr legend li main menu ol p section summary tbody td tfoot th thead tr ul""".split()
+    """address article aside blockquote body caption center dd details dialog dir div dl fieldset figcaption figure
+    footer form header hgroup hr legend li main menu ol p section summary tbody td tfoot th thead tr ul""".split()
 )
 _LISTS = frozenset(("ul", "ol", "menu", "dir"))
 _WHOLE = frozenset((*_HEADINGS, "pre", "table", "dt", "listing", "xmp"))
+_CALLOUTS = frozenset("note warning tip caution important attention danger hint".split())
 _POWER = re.compile(r"\s*[+−-]?\d+\s*")
 
 
@@ -128,7 +129,7 @@ class _Walk:
     def _whole(self, node: LexborNode, tag: str) -> bool:
         """Adds an element that is taken as a whole; whether its children must be walked after all."""
         if tag in _HEADINGS:
-            self._builder.heading(_HEADINGS[tag], _flat(node))
+            self._heading(_HEADINGS[tag], _flat(node))
         elif tag == "dt":
             self._term(_flat(node))
         elif tag == "table":
@@ -136,6 +137,13 @@ class _Walk:
         else:
             self._builder.code("".join(_pieces(node, "\n", frozenset())))
         return False
+
+    def _heading(self, level: int, text: str) -> None:
+        """DocBook heads each call-out "Note"; taken for a section, it would swallow the text after the call-out."""
+        if text.strip().lower() in _CALLOUTS:
+            self._builder.paragraph(text)
+        else:
+            self._builder.heading(level, text)
 
     def _term(self, text: str) -> None:
         if self._terms and self._terms[-1]:

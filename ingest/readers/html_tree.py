@@ -8,37 +8,37 @@ parses some 30 MB/s. The standard has a price: elements left open make its work 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from rag.types import DocumentRejected
 
-_NO_WORDS = (
-    "script, style, template, noscript, svg, iframe, object, select, button, input, textarea, head > *:not(title)"
-)
+_NO_WORDS = "script, style, template, noscript, svg, iframe, object, select, button, input, textarea"
 # Sphinx, DocBook, MediaWiki and the ARIA roles; whatever leads elsewhere rather than being read.
 _NAVIGATION = ", ".join(
-    """nav; [role=navigation]; [role=search]; [role=banner]; [role=contentinfo]; [aria-hidden=true]; .headerlink
+    """nav; footer; [role=navigation]; [role=search]; [role=banner]; [role=contentinfo]; [aria-hidden=true]; .headerlink
     .viewcode-link; .toctree-wrapper; .sphinxsidebar; div.related; div.contents; .topic.contents; table.indextable
-    .genindex-jumpbox; .linenos; .navheader; .navfooter; div.toc; div.list-of-tables; div.list-of-figures
-    div.list-of-examples; .mw-editsection; .navbox; #toc; .breadcrumb; .breadcrumbs; .skip-link; footer
+    .genindex-jumpbox; .linenos; .navheader; .navfooter; div.toc; div.list-of-tables; div.list-of-figures; div.index
+    div.list-of-examples; .mw-editsection; .navbox; #toc; .breadcrumb; .breadcrumbs; .skip-link; .footer; #footer
     aside:not([class*=footnote], [class*=topic], [class*=admonition], [class*=note])""".replace("\n", ";").split(";")
 )
 _MAIN = ("[role=main]", "main", "article")
-_LEAST_SHARE = 0.4  # of the page's characters that its main element must hold to stand for the page
+_LEAST_SHARE = 0.2  # of the page's characters that its main element must hold to stand for the page
 _PAGE_HEADER = "header:not(:has(h1))"
 
-_FEW_TAGS = 3000  # below, even the worst nesting parses within tenths of a second
-_MOST_WORK = 50_000_000  # open elements summed over all tags: 0.2 s of parsing; real pages stay below 5 million
-_MOST_COPIES = 2_000_000  # open formatting elements summed over blocks: each block copies them all
-_IGNORED = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1", re.DOTALL | re.IGNORECASE)
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:[^<>\"']|\"[^\"<]*\"|'[^'<]*')*)")
-_CLOSED_BY_THE_PARSER = frozenset(
-    """p li dt dd tr td th thead tbody tfoot option colgroup rt rp html head body area base br col embed hr img input
+_FEW_TAGS = 2500  # below, no nesting can pass either bound
+_MOST_WORK = 50_000_000  # open elements summed over all tags: 0.2 s of parsing; real pages stay below 2 million
+_MOST_COPIES = 2_000_000  # open formatting elements summed over the other tags: each block copies them all
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_QUOTED_TAG = re.compile(r"=\"[^\"<]*<[^\"]*\"|='[^'<]*<[^']*'")
+_TAG = re.compile(r"<(/?[a-z][a-z0-9]*)")
+# Elements without an end, and those that the parser closes by itself when the next one begins.
+_NEVER_DEEP = frozenset(
+    """a p li dt dd tr td th thead tbody tfoot option colgroup rt rp html head body area base br col embed hr img input
     link meta source track wbr""".split()
 )
-_FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())
+_FORMATTING = frozenset("b big code em font i nobr s small strike strong tt u".split())
 
 
 def content_root(html: str) -> tuple[LexborNode | None, str]:
@@ -62,26 +62,19 @@ def reject_bomb(html: str) -> None:
     """Raises DocumentRejected when the elements that ``html`` leaves open would take too long to parse."""
     if html.count("<") < _FEW_TAGS:
         return
-    depth: Counter[str] = Counter()
+    depth: defaultdict[str, int] = defaultdict(int)
     total = formatting = work = copies = 0
-    for found in _TAG.finditer(_IGNORED.sub("", html)):
-        name = found[2].lower()
-        if name in _CLOSED_BY_THE_PARSER or found[3].endswith("/"):
-            work += total
-            copies += formatting
-            continue
-        step = -1 if found[1] else 1
-        if step < 0 and depth[name] == 0:
-            continue
-        depth[name] += step
-        total += step
-        formatting += step if name in _FORMATTING else 0
+    for tag in _TAG.findall(_QUOTED_TAG.sub("", _COMMENT.sub("", html.lower()))):
+        name = tag.lstrip("/")
+        step = 1 if name == tag else -1
+        if name not in _NEVER_DEEP and (step > 0 or depth[name]):
+            depth[name] += step
+            total += step
+            formatting += step if name in _FORMATTING else 0
         work += total
-        copies += formatting if name not in _FORMATTING else 0
+        copies += formatting
         if work > _MOST_WORK or copies > _MOST_COPIES:
-            raise DocumentRejected(
-                f"its HTML nests {total} elements deep and would take too long to read; close its open <{name}> elements"
-            )
+            raise DocumentRejected(f"its HTML leaves {total} elements open at <{tag}>, too many to read; close them")
 
 
 def _parse(html: str) -> LexborHTMLParser:

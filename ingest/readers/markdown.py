@@ -24,6 +24,7 @@ VERSION = "md/1"
 
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.{0,20000}?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
+_DEEPEST = 100  # block quotes and lists within each other; text below is passed over
 _BREAK_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
@@ -38,7 +39,9 @@ def read_markdown(name: str, data: bytes) -> ParsedDocument:
     builder = TextBuilder()
     writer = _Writer(builder)
     writer.write(
-        MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text[front.end() :] if front else text)
+        MarkdownIt("commonmark", {"maxNesting": _DEEPEST})
+        .enable(["table", "strikethrough"])
+        .parse(text[front.end() :] if front else text)
     )
     return builder.finish((named[2] if named else "") or writer.first_title or title_of(name), VERSION)
 

@@ -14,7 +14,7 @@ from tokenizers import models, pre_tokenizers, trainers
 
 from lm.checkpoint import save
 from lm.model import Decoder, DecoderConfig
-from lm.tokenizer import Tokenizer, Vocabulary, write_tokenizer
+from lm.tokenizer import Tokenizer, Vocabulary, tokenizer_json
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEXT = (
@@ -78,7 +78,7 @@ def tiny_model(tiny_config: DecoderConfig) -> Decoder:
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: Decoder, vocabulary: Vocabulary) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     save(tiny_model, folder)
-    write_tokenizer(vocabulary, folder)
+    (folder / "tokenizer.json").write_text(tokenizer_json(vocabulary), encoding="utf-8")
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lm.errors import CheckpointBroken, CheckpointMissing, PromptInvalid
-from lm.tokenizer import Message, TextStream, Tokenizer, Vocabulary, write_tokenizer
+from lm.tokenizer import Message, TextStream, Tokenizer, Vocabulary, tokenizer_json
 
 TEXTS = [
     "",
@@ -93,9 +93,8 @@ def test_gguf_vocabulary_cuts_text_as_transformers_does(
 
 def test_every_digit_is_a_token_of_its_own(tokenizer: Tokenizer) -> None:
     pieces = [tokenizer.decode([id]) for id in tokenizer.encode("in 2018  3")]
-    assert pieces[-8:] == [" ", "2", "0", "1", "8", " ", " ", "3"] or pieces[-7:] == [
-        " ", "2", "0", "1", "8", "  ", "3",
-    ]  # fmt: skip
+    assert "".join(pieces) == "in 2018  3"
+    assert [piece for piece in pieces if any(map(str.isdigit, piece))] == ["2", "0", "1", "8", "3"]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -145,11 +144,11 @@ def test_missing_and_broken_files(tiny_folder: Path, tmp_path: Path) -> None:
             Tokenizer.load(tmp_path)
 
 
-def test_vocabularies_that_make_no_tokenizer(vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_vocabularies_that_make_no_tokenizer(vocabulary: Vocabulary) -> None:
     tokens, kinds, merges = vocabulary.tokens, vocabulary.kinds, vocabulary.merges
     with pytest.raises(ValueError, match="distinct"):
-        write_tokenizer(Vocabulary((*tokens[:-1], tokens[-2]), kinds, merges, "smollm"), tmp_path)
+        tokenizer_json(Vocabulary((*tokens[:-1], tokens[-2]), kinds, merges, "smollm"))
     with pytest.raises(ValueError, match="makes no token"):
-        write_tokenizer(Vocabulary(tokens, kinds, (*merges, "Q Q"), "smollm"), tmp_path)
+        tokenizer_json(Vocabulary(tokens, kinds, (*merges, "Q Q"), "smollm"))
     with pytest.raises(ValueError, match="splitting 'tekken'"):
-        write_tokenizer(Vocabulary(tokens, kinds, merges, "tekken"), tmp_path)
+        tokenizer_json(Vocabulary(tokens, kinds, merges, "tekken"))

@@ -1,0 +1,128 @@
+"""PDF with a text layer, by pypdfium2 (Apache-2.0/BSD-3, kept): Chrome's own PDF engine, fast and used to broken files.
+
+It gives characters with their boxes; from these ingest/readers/pdf_layout.py makes paragraphs. Headings come from the
+document's outline where an entry is found on its page, never from type size alone. Scanned pages need character
+recognition, which is not done yet.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+
+import pypdfium2
+import pypdfium2.raw
+
+from ingest.normalise import inline
+from ingest.readers.builder import TextBuilder
+from ingest.readers.names import title_of
+from ingest.readers.pdf_layout import HYPHEN, Line, PageLines, Paragraph, paragraphs
+from rag.types import DocumentRejected, ParsedDocument
+
+VERSION = "pdf/1"
+
+# PDFium keeps its state in the process and is not thread-safe, so its guard is one for the process too.
+_PDFIUM = threading.Lock()
+_LINE = re.compile(rf"[^\r\n{HYPHEN}]*[\r\n{HYPHEN}]*")
+_DEEPEST_OUTLINE = 6
+_NOT_WORD = re.compile(r"[\W_]+")
+_SELF_NAMED = re.compile(r"untitled|microsoft word\b.*|.*\.(docx?|pdf|indd|tex|dvi|ps|odt|rtf)", re.IGNORECASE)
+
+Outline = dict[int, dict[str, int]]  # page number -> words of the entry -> level
+
+
+def read_pdf(name: str, data: bytes) -> ParsedDocument:
+    """Reads the text layer, with the map to pages. Safe to call from several threads; they take turns.
+
+    Raises DocumentRejected for a broken or encrypted file and for one without a text layer.
+    """
+    with _PDFIUM:
+        document = _open(data)
+        try:
+            pages = [_page(document, index) for index in range(len(document))]
+            outline = _outline(document)
+            title = inline(document.get_metadata_dict().get("Title", ""))
+        finally:
+            document.close()
+    if not any(page.lines for page in pages):
+        raise DocumentRejected(
+            f"none of its {len(pages)} pages has a text layer (a scan?); text recognition (OCR) is not done yet: "
+            "run it through an OCR program first"
+        )
+    builder = TextBuilder()
+    _write(paragraphs(pages), outline, builder)
+    return builder.finish(title if title and not _SELF_NAMED.fullmatch(title) else title_of(name), VERSION)
+
+
+def _open(data: bytes) -> pypdfium2.PdfDocument:
+    try:
+        return pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise DocumentRejected("it is encrypted; save it without a password") from error
+        raise DocumentRejected(f"it is no readable PDF ({error}); export it again") from error
+
+
+def _page(document: pypdfium2.PdfDocument, index: int) -> PageLines:
+    try:
+        page = document[index]
+        height = page.get_height()
+        text_page = page.get_textpage()
+    except pypdfium2.PdfiumError as error:
+        raise DocumentRejected(f"its page {index + 1} is broken ({error}); export it again") from error
+    try:
+        return PageLines(index + 1, height, tuple(_lines(text_page)))
+    finally:
+        text_page.close()
+        page.close()
+
+
+def _lines(text_page: pypdfium2.PdfTextPage) -> Iterator[Line]:
+    text = text_page.get_text_range()
+    # PDFium counts characters beyond the BMP twice where Python counts one; then boxes cannot be told apart.
+    placed = len(text) == text_page.count_chars()
+    for found in _LINE.finditer(text):
+        words = found[0].strip(f"\r\n{HYPHEN}")
+        if not words.strip():
+            continue
+        first = found.start() + len(words) - len(words.lstrip())
+        last = found.start() + len(words.rstrip()) - 1
+        hyphenated = HYPHEN in found[0]
+        if not placed:
+            yield Line(inline(words), hyphenated)
+            continue
+        left, bottom, _, _ = text_page.get_charbox(first, loose=True)
+        _, _, right, _ = text_page.get_charbox(last, loose=True)
+        size = pypdfium2.raw.FPDFText_GetFontSize(text_page, first)
+        yield Line(inline(words), hyphenated, left, right, bottom, size)
+
+
+def _outline(document: pypdfium2.PdfDocument) -> Outline:
+    outline: Outline = {}
+    try:
+        for entry in document.get_toc(max_depth=_DEEPEST_OUTLINE):
+            target = entry.get_dest()
+            index = target.get_index() if target else None
+            if index is not None:
+                outline.setdefault(index + 1, {})[_words(entry.get_title())] = entry.level + 1
+    except pypdfium2.PdfiumError:
+        return {}  # a broken outline costs the headings, not the text
+    return outline
+
+
+def _write(parts: Iterator[Paragraph], outline: Outline, builder: TextBuilder) -> None:
+    page = 0
+    for part in parts:
+        for number in range(page + 1, part.page + 1):
+            builder.page(number)
+        page = part.page
+        level = outline.get(page, {}).pop(_words(part.text), 0)
+        if level:
+            builder.heading(level, part.text)
+        elif part.text:
+            builder.add(part.text, part.gap)
+
+
+def _words(text: str) -> str:
+    return _NOT_WORD.sub(" ", text).strip().casefold()
