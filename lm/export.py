@@ -14,7 +14,10 @@ Letters as in lm/model.py.
 
 from __future__ import annotations
 
+import logging
 import shutil
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,6 @@ from torch import Tensor, nn
 
 from lm.checkpoint import load
 from lm.config import DecoderConfig
-from lm.errors import CheckpointBroken
 from lm.model import Decoder
 from lm.openvino_engine import CACHE_FOLDER, MODEL_FILE
 
@@ -146,4 +148,7 @@ def _start_empty(graph: ov.Model, config: DecoderConfig) -> None:
 def _compress(graph: ov.Model) -> Any:
     import nncf
 
-    return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    # nncf draws a table and a bar on stdout, which belongs to the command's own output.
+    with redirect_stdout(sys.stderr):
+        return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)

@@ -17,7 +17,10 @@ from lm.config import DecoderConfig
 from lm.errors import CheckpointBroken, CheckpointMissing
 
 MODEL_FILE = "model.xml"
+WEIGHTS_FILE = "model.bin"
 CACHE_FOLDER = "cache"
+
+SETTINGS: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
 
 
 class OpenVinoEngine:
@@ -27,12 +30,22 @@ class OpenVinoEngine:
     """
 
     def __init__(self, folder: Path, config: DecoderConfig, settings: dict[str, Any] | None = None) -> None:
+        """Load ``folder``/model.xml and model.bin; ``settings`` are OpenVINO properties that replace SETTINGS.
+
+        The compiled model is kept in ``folder``/cache, where that can be written. Raises CheckpointMissing or
+        CheckpointBroken.
+        """
         self.window = config.window
         self.vocab_size = config.vocab_size
-        path = folder / MODEL_FILE
-        core = ov.Core()
-        core.set_property({"CACHE_DIR": str(folder / CACHE_FOLDER)})
-        self._compiled = core.compile_model(path, "CPU", settings or {})
+        for name in (MODEL_FILE, WEIGHTS_FILE):
+            if not (folder / name).is_file():
+                raise CheckpointMissing(f"{folder / name}: no such file; run: answerable models pull")
+        keep = {"CACHE_DIR": str(folder / CACHE_FOLDER)} if os.access(folder, os.W_OK) else {}
+        try:
+            self._compiled = ov.Core().compile_model(folder / MODEL_FILE, "CPU", {**SETTINGS, **keep, **(settings or {})})
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise CheckpointBroken(f"{folder}: not a whole OpenVINO model ({reason}); run: answerable models pull") from error
         self._idle: SimpleQueue[Any] = SimpleQueue()
 
     @contextmanager

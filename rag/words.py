@@ -15,8 +15,8 @@ _THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 _STOPWORDS = frozenset(
     """a about above after again all also am an and any are as at be because been before being below between both but by
     can could did do does doing down during each for from further had has have having he her here hers him his how i if
-    in into is it its itself just me more most my of off on once only or other our out over own s same she should so
-    some such than that the their them then there these they this those through to too under until up very was we were
+    in into is it its itself just many me more most much my of off on once only or other our out over own s same she should
+    so some such than that the their them then there these they this those through to too under until up very was we were
     what when where which while who whom why will with would you your""".split()
 )
 _NEGATIONS = frozenset(
@@ -29,9 +29,9 @@ _NUMBER_WORDS = {
         seventeen eighteen nineteen twenty""".split()
     )
 } | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90"}
-_UNIT_WORDS = """percent % mm cm m km metre meter kilometre kilometer mile inch foot feet g mg kg gram kilogram ton
-    tonne pound ounce l ml litre liter ms second minute hour day week month year decade century hz khz mhz ghz w kw mw watt
-    v volt kwh degree celsius fahrenheit dollar euro usd eur thousand million billion trillion kb mb gb tb byte""".split()
+_UNIT_WORDS = """percent mm cm m km metre meter kilometre kilometer mile inch foot feet g mg kg gram kilogram ton tonne
+    pound ounce l ml litre liter ms second minute hour day week month year decade century hz khz mhz ghz w kw mw watt v
+    volt kwh degree celsius fahrenheit dollar euro usd eur thousand million billion trillion kb mb gb tb byte""".split()
 _SUFFIXES = ("ations", "ation", "ingly", "ments", "ment", "edly", "ings", "ing", "ies", "ied", "ers", "ed", "es", "er")
 _SHORTEST_STEM = 3
 

@@ -32,8 +32,10 @@ from rag.verify import WEIGHTS_FILE
 from rag.weights import require
 from train.pairs import make_pairs, tidy
 
-CLAIM_SETS = ("begin", "checkcovid", "expertqa", "factcheckgpt", "fever_symmetric", "feverous_dev", "foolmetwice")
-CLAIM_SETS += ("infotabs", "mnli", "multirc", "q2_wow", "rte", "summedits")
+CLAIM_SETS = (
+    *("begin", "checkcovid", "expertqa", "factcheckgpt", "fever_symmetric", "feverous_dev", "foolmetwice"),
+    *("infotabs", "mnli", "multirc", "q2_wow", "rte", "summedits"),
+)
 QUESTION_SETS = ("boolq", "qed", "squad", "squad_dev_a", "squadshifts_amazon", "squadshifts_newwiki", "tatqa")
 _DIGITS = 4
 

@@ -15,7 +15,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,10 @@ def load_adapter(model: Decoder, folder: Path, base_sha256: str) -> LoraShape:
     targets = {_file_name(name): value for name, value in adapter_weights(model).items()}
     if (found := _shapes(weights)) != (expected := _shapes(targets)):
         wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-        raise ModelBroken(f"{folder / WEIGHTS_FILE}: {wrong[0]} is {found.get(wrong[0])}, expected "
-                          f"{expected.get(wrong[0])}; bring weights and config of one adapter")
+        raise ModelBroken(
+            f"{folder / WEIGHTS_FILE}: {wrong[0]} is {found.get(wrong[0])}, expected "
+            f"{expected.get(wrong[0])}; bring weights and config of one adapter"
+        )
     with torch.no_grad():
         for name, target in targets.items():
             target.copy_(weights[name])

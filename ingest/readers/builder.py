@@ -125,8 +125,8 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _looks_headed(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row of a table names its columns: all cells filled, all different, none a figure."""
+    """Whether the first row of a table names its columns: cells filled but for the first, all different, no figure."""
     first = [clean(cell).strip() for cell in rows[0]]
-    if len(rows) < 2 or len(first) < 2 or not all(first):
+    if len(rows) < 2 or len(first) < 2 or not all(first[1:]):
         return False
     return len(set(first)) == len(first) and not any(cell[-1:].isdigit() and cell[:1].isdigit() for cell in first)

@@ -27,8 +27,7 @@ _CANDIDATES = (
 ).split()
 _SIGNATURES = (
     (b"%PDF-", "a PDF", ".pdf"),
-    (b"PK\x03\x04", "a ZIP archive (DOCX, XLSX and the like are such)", ".docx"),
-    (b"PK\x05\x06", "an empty ZIP archive", ""),
+    (b"PK\x03\x04", "a ZIP archive", ".docx if it is a Word file"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old or encrypted Microsoft Office file", ""),
     (b"\x89PNG\r\n", "a PNG image", ""),
     (b"\xff\xd8\xff", "a JPEG image", ""),

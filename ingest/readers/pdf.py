@@ -25,6 +25,8 @@ VERSION = "pdf/1"
 # PDFium keeps its state in the process and is not thread-safe, so its guard is one for the process too.
 _PDFIUM = threading.Lock()
 _LINE = re.compile(rf"[^\r\n{HYPHEN}]*[\r\n{HYPHEN}]*")
+_SPACES = re.compile(r"(?<=\S)\s+(?=\S)")
+_COLUMN_GAP = 1.5  # times the type size; a space is a quarter, in a badly justified line up to one
 _DEEPEST_OUTLINE = 6
 _NOT_WORD = re.compile(r"[\W_]+")
 _SELF_NAMED = re.compile(r"untitled|microsoft word\b.*|.*\.(docx?|pdf|indd|tex|dvi|ps|odt|rtf)", re.IGNORECASE)
@@ -86,16 +88,29 @@ def _lines(text_page: pypdfium2.PdfTextPage) -> Iterator[Line]:
         words = found[0].strip(f"\r\n{HYPHEN}")
         if not words.strip():
             continue
-        first = found.start() + len(words) - len(words.lstrip())
-        last = found.start() + len(words.rstrip()) - 1
         hyphenated = HYPHEN in found[0]
         if not placed:
-            yield Line(inline(words), hyphenated)
+            yield Line((inline(words),), hyphenated)
             continue
+        first = found.start() + len(words) - len(words.lstrip())
+        last = found.start() + len(words.rstrip()) - 1
+        size = pypdfium2.raw.FPDFText_GetFontSize(text_page, first)
         left, bottom, _, _ = text_page.get_charbox(first, loose=True)
         _, _, right, _ = text_page.get_charbox(last, loose=True)
-        size = pypdfium2.raw.FPDFText_GetFontSize(text_page, first)
-        yield Line(inline(words), hyphenated, left, right, bottom, size)
+        yield Line(_cells(text_page, text, (first, last + 1), size), hyphenated, left, right, bottom, size)
+
+
+def _cells(text_page: pypdfium2.PdfTextPage, text: str, span: tuple[int, int], size: float) -> tuple[str, ...]:
+    """The parts of the line ``text[span]`` between gaps wider than any space in running text."""
+    cells = []
+    start, end = span
+    for found in _SPACES.finditer(text, start, end):
+        right = text_page.get_charbox(found.start() - 1)[2]
+        if text_page.get_charbox(found.end())[0] - right > _COLUMN_GAP * size > 0:
+            cells.append(inline(text[start : found.start()]))
+            start = found.end()
+    cells.append(inline(text[start:end]))
+    return tuple(cell for cell in cells if cell) or ("",)
 
 
 def _outline(document: pypdfium2.PdfDocument) -> Outline:
@@ -118,7 +133,9 @@ def _write(parts: Iterator[Paragraph], outline: Outline, builder: TextBuilder) -
             builder.page(number)
         page = part.page
         level = outline.get(page, {}).pop(_words(part.text), 0)
-        if level:
+        if part.rows:
+            builder.table(part.rows)
+        elif level:
             builder.heading(level, part.text)
         elif part.text:
             builder.add(part.text, part.gap)

@@ -1,4 +1,4 @@
-"""Lines of a PDF page -> paragraphs: running headers dropped, wrapped lines joined, hyphenation mended.
+"""Lines of a PDF page -> paragraphs and tables: running headers dropped, wrapped lines joined, hyphenation mended.
 
 Pure functions over records, in points (1/72 inch) with the origin at the page's lower left, as in PDF.
 """
@@ -17,12 +17,13 @@ from ingest.normalise import inline
 HYPHEN = "\ufffe"  # what PDFium puts for a hyphen at a line's end and the line break after it
 
 _EDGE = 0.12  # share of the page height, at the top and the bottom, where running headers and footers stand
-_LEAST_PAGES = 3  # a line is no running header before it stood on so many pages
+_LEAST_PAGES = 2  # a line is no running header before it stood on so many pages
 _WIDE_LEADING = 1.35  # times the usual line distance: a gap between paragraphs
 _SIZE_STEP = 1.1  # ratio of type sizes that parts a heading from its text
 _INDENT = 0.8  # times the type size: a first line set in
 _SHORT = 0.75  # of the column's width: a line that ends early ends its paragraph
-_DIGITS = re.compile(r"\d+")
+_DIGITS = re.compile(r"[0-9]{1,6}")
+_MOST_NUMBERS = 4  # numbers of a line that are tried as its page number
 _MARKER = re.compile(r"[•▪‣◦·●*–-] |\(?(?:\d{1,3}|[a-zA-Z])[.)] ")
 _WORD_BEFORE = re.compile(r"[^\W_]+\Z")
 _WORD_AFTER = re.compile(r"[^\W_]+")
@@ -31,14 +32,22 @@ _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi",
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of text, normalised; the place is all 0 where it is not known. ``hyphenated``: goes on without a space."""
+    """A line of text, normalised; the place is all 0 where it is not known. ``hyphenated``: goes on without a space.
 
-    text: str
+    ``cells`` are the parts of the line that wide gaps set apart: more than one in a row of a table.
+    """
+
+    cells: tuple[str, ...]
     hyphenated: bool = False
     left: float = 0.0
     right: float = 0.0
     bottom: float = 0.0
     size: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """The whole line."""
+        return " ".join(self.cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +61,15 @@ class PageLines:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Text that begins on ``page``; ``gap`` stands before it: a blank line, a line break, or a space or nothing
-    where it goes on with a paragraph of the page before."""
+    """Text that begins on ``page``, or the rows of a table.
+
+    ``gap`` stands before it: a blank line, a line break, or a space where it goes on from the page before.
+    """
 
     page: int
     text: str
     gap: str = "\n\n"
+    rows: tuple[tuple[str, ...], ...] = ()
 
 
 def paragraphs(pages: Sequence[PageLines]) -> Iterator[Paragraph]:
@@ -66,34 +78,40 @@ def paragraphs(pages: Sequence[PageLines]) -> Iterator[Paragraph]:
     words = _vocabulary(pages)
     before: Line | None = None
     for page in pages:
-        lines = [line for line in page.lines if _edge_key(line, page) not in running]
-        groups = _group(lines)
+        groups = _group([line for line in page.lines if running.isdisjoint(_edge_keys(line, page))])
         if not groups:
             yield Paragraph(page.number, "")
             continue
-        if before is not None:
-            gap, lines_gap = groups[0]
-            groups[0] = (_page_gap(before, lines_gap[0], words) or gap, lines_gap)
-        for gap, group in groups:
-            yield Paragraph(page.number, _join(group, words), gap)
-        before = lines[-1]
+        goes_on = before is not None and _goes_on(before, groups[0][1][0])
+        for at, (gap, group) in enumerate(groups):
+            if len(group) > 1 and all(len(line.cells) > 1 for line in group):
+                yield Paragraph(page.number, "", rows=_rows(group))
+            else:
+                yield Paragraph(page.number, _join(group, words), " " if goes_on and at == 0 else gap)
+        before = groups[-1][1][-1]
 
 
 def _running(pages: Sequence[PageLines]) -> set[str]:
     """Keys of the lines that stand at the edge of most pages, whatever their page number."""
     counts: Counter[str] = Counter()
     for page in pages:
-        counts.update({_edge_key(line, page) for line in page.lines} - {""})
+        counts.update({key for line in page.lines for key in _edge_keys(line, page)})
     least = max(_LEAST_PAGES, len(pages) // 2 + 1)
     return {key for key, count in counts.items() if count >= least}
 
 
-def _edge_key(line: Line, page: PageLines) -> str:
-    """The line without its numbers if it stands at the page's edge in type no larger than the page's, else ""."""
+def _edge_keys(line: Line, page: PageLines) -> set[str]:
+    """The line, and the line with each of its numbers told from the page's number, so that "Page 3" equals "Page 4".
+
+    Empty unless the line stands at the page's edge in type no larger than the page's: a chapter's heading stays.
+    """
     if not line.size or _EDGE * page.height < line.bottom < (1 - _EDGE) * page.height:
-        return ""
-    usual = median(other.size for other in page.lines)
-    return _DIGITS.sub("#", line.text) if line.size <= usual * _SIZE_STEP else ""
+        return set()
+    if line.size > median(other.size for other in page.lines) * _SIZE_STEP:
+        return set()
+    text = line.text
+    numbers = list(_DIGITS.finditer(text))[:_MOST_NUMBERS]
+    return {text} | {f"{text[: n.start()]}#{int(n[0]) - page.number}{text[n.end() :]}" for n in numbers}
 
 
 def _vocabulary(pages: Sequence[PageLines]) -> frozenset[str]:
@@ -123,6 +141,8 @@ def _gap(above: Line, below: Line, usual: float, width: float) -> str:
     """What parts two lines that follow each other: a blank line, a line break, or "" for nothing."""
     if above.hyphenated:
         return ""
+    if len(above.cells) > 1 or len(below.cells) > 1:
+        return "" if len(above.cells) > 1 and len(below.cells) > 1 else "\n"
     if not above.size or not below.size:
         return "\n" if _MARKER.match(below.text) or above.text.endswith((".", ":", "!", "?")) else ""
     ratio = above.size / below.size
@@ -135,12 +155,21 @@ def _gap(above: Line, below: Line, usual: float, width: float) -> str:
     return "\n" if indented or early or _MARKER.match(below.text) else ""
 
 
-def _page_gap(above: Line, below: Line, words: frozenset[str]) -> str:
-    """The gap between the last line of a page and the first of the next if the paragraph goes on, else ""."""
+def _goes_on(above: Line, below: Line) -> bool:
+    """Whether the last paragraph of a page goes on with the first line of the next."""
+    if len(above.cells) > 1 or len(below.cells) > 1 or above.hyphenated:
+        return False
     same = not above.size or not below.size or 1 / _SIZE_STEP < above.size / below.size < _SIZE_STEP
-    if above.hyphenated or not same or not below.text[:1].islower() or above.text.endswith((".", "!", "?", ":")):
-        return ""
-    return " "
+    return same and below.text[:1].islower() and not above.text.endswith((".", "!", "?", ":"))
+
+
+def _rows(lines: Sequence[Line]) -> tuple[tuple[str, ...], ...]:
+    """The cells of a table; a row set in by more than a letter lacks its first cell, as a row of headers may."""
+    left = min(line.left for line in lines)
+    most = max(len(line.cells) for line in lines)
+    return tuple(
+        ("", *line.cells) if len(line.cells) < most and line.left - left > line.size else line.cells for line in lines
+    )
 
 
 def _join(lines: Iterable[Line], words: frozenset[str]) -> str:

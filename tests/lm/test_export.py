@@ -1,0 +1,206 @@
+"""The OpenVINO export of a small random decoder: the same numbers as torch, the plugin's fused graph, no torch inside."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+import torch
+
+from lm.checkpoint import save
+from lm.config import read_config
+from lm.decode import greedy
+from lm.engine import load_engine
+from lm.errors import CheckpointBroken, CheckpointMissing
+from lm.export import export_openvino
+from lm.model import Decoder, DecoderConfig
+from lm.openvino_engine import OpenVinoEngine
+
+NEVER: frozenset[int] = frozenset()
+CONFIG = DecoderConfig(
+    vocab_size=300,
+    hidden_size=192,
+    intermediate_size=256,
+    num_hidden_layers=2,
+    num_attention_heads=6,
+    num_key_value_heads=2,
+    head_dim=32,  # the plugin fuses attention with the cache only for widths like those of real models
+    window=200,
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> Decoder:
+    torch.manual_seed(13)
+    model = Decoder(CONFIG)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, model: Decoder) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    save(model, folder)
+    export_openvino(folder, folder / "float32", weights="float32")
+    export_openvino(folder, folder / "int8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exact(folder: Path) -> OpenVinoEngine:
+    return OpenVinoEngine(folder / "float32", CONFIG, {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"})
+
+
+def prompts(count: int) -> list[list[int]]:
+    generator = np.random.default_rng(2)
+    return [generator.integers(0, 300, size=generator.integers(1, 60)).tolist() for _ in range(count)]
+
+
+def torch_tokens(model: Decoder, prompt: list[int], count: int) -> list[int]:
+    ids = list(prompt)
+    with torch.no_grad():
+        for _ in range(count):
+            ids.append(int(model(torch.tensor([ids]), at=torch.tensor([len(ids) - 1]))[0, 0].argmax()))
+    return ids[len(prompt) :]
+
+
+def test_fp32_export_is_torch(exact: OpenVinoEngine, model: Decoder) -> None:
+    for prompt in prompts(5):
+        with exact.session(100) as session, torch.no_grad():
+            fed: list[int] = []
+            for piece in (prompt, [7], [8, 9, 10], [11]):  # prompt, step, run of guesses, step
+                logits = session.feed(piece)
+                fed += piece
+                expected = model(torch.tensor([fed]))[0, -1].numpy()
+                assert np.abs(logits - expected).max() < 1e-3
+    for prompt in prompts(10):
+        assert [step.token for step in greedy(exact, prompt, 20, NEVER)] == torch_tokens(model, prompt, 20)
+
+
+def test_int8_export_is_close_to_torch(folder: Path, model: Decoder) -> None:
+    engine = load_engine(folder)
+    assert isinstance(engine, OpenVinoEngine)
+    for prompt in prompts(10):
+        with engine.session(100) as session, torch.no_grad():
+            logits = torch.from_numpy(session.feed(prompt))
+            assert torch.cosine_similarity(logits, model(torch.tensor([prompt]))[0, -1], dim=0) > 0.995
+
+
+def test_embeddings_and_head_are_one_int8_matrix(folder: Path) -> None:
+    weights = sum(weight.numel() for weight in Decoder(CONFIG).parameters())
+    assert (folder / "int8" / "model.bin").stat().st_size < 1.1 * weights
+
+
+def test_padded_batch_and_several_positions(folder: Path, model: Decoder) -> None:
+    # The engine sends neither yet; batches and guessed tokens will, without a new export.
+    compiled = ov.Core().compile_model(
+        folder / "float32" / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+    )
+    request = compiled.create_infer_request()
+    ids = np.random.default_rng(4).integers(0, 300, size=(2, 12))
+    mask = np.ones((2, 12), dtype=np.int64)
+    mask[1, :5] = 0
+    with torch.no_grad():
+        expected = model(torch.from_numpy(ids), torch.from_numpy(mask).bool()).numpy()
+    rows = np.arange(2, dtype=np.int32)
+    first = request.infer({"ids": ids[:, :9], "mask": mask[:, :9], "at": np.array([8, 6]), "beam_idx": rows})["logits"]
+    assert np.abs(first - expected[:, [8, 6]]).max() < 1e-3
+    # beam_idx [1, 1]: both rows go on from what row 1 has read.
+    twice = {"ids": ids[[1, 1], 9:], "mask": mask[[1, 1]], "at": np.array([2]), "beam_idx": np.array([1, 1], np.int32)}
+    later = request.infer(twice)["logits"]
+    assert np.abs(later - expected[[1, 1]][:, [11]]).max() < 1e-3
+
+
+def test_attention_and_cache_are_one_node(exact: OpenVinoEngine) -> None:
+    # Unfused, attention is MatMul, Softmax, MatMul over a cache that is copied at every token: half the speed.
+    nodes = exact._compiled.get_runtime_model().get_ops()
+    kinds = Counter(node.get_rt_info()["layerType"].astype(str) for node in nodes)
+    assert kinds["ScaledDotProductAttention"] == CONFIG.num_hidden_layers
+    assert kinds["Softmax"] == kinds["MatMul"] == 0
+    assert kinds["MemoryInput"] == kinds["MemoryOutput"] == 2 * CONFIG.num_hidden_layers
+
+
+def test_a_request_used_again_has_forgotten_the_last_one(exact: OpenVinoEngine) -> None:
+    first, second = prompts(2)
+    fresh = [step.token for step in greedy(exact, second, 8, NEVER)]
+    for step in greedy(exact, first, 20, NEVER):  # left half-way, like a client that hangs up
+        assert step.token >= 0
+        break
+    assert [step.token for step in greedy(exact, second, 8, NEVER)] == fresh
+    assert exact._idle.qsize() == 1
+
+
+def test_threads(exact: OpenVinoEngine) -> None:
+    alone = [[step.token for step in greedy(exact, prompt, 10, NEVER)] for prompt in prompts(4)]
+    together: dict[int, list[int]] = {}
+
+    def work(i: int, prompt: list[int]) -> None:
+        together[i] = [step.token for step in greedy(exact, prompt, 10, NEVER)]
+
+    threads = [threading.Thread(target=work, args=pair) for pair in enumerate(prompts(4))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [together[i] for i in range(4)] == alone
+
+
+def test_answering_imports_no_torch(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from lm.engine import load_engine; from lm.decode import greedy\n"
+        "import lm.tokenizer\n"
+        f"steps = list(greedy(load_engine(Path({str(folder)!r})), [1, 2, 3], 4, frozenset()))\n"
+        "assert len(steps) == 4\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules and 'nncf' not in sys.modules\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_export_says_nothing_on_stdout(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    # nncf draws tables and bars there; commands print one JSON object there and nothing else.
+    export_openvino(folder, tmp_path)
+    assert capfd.readouterr().out == ""
+
+
+def test_unknown_weights(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="weights 'int3'"):
+        export_openvino(folder, tmp_path, weights="int3")
+
+
+@pytest.mark.parametrize("name", ["model.xml", "model.bin"])
+def test_damaged_export(folder: Path, tmp_path: Path, name: str) -> None:
+    shutil.copy(folder / "config.json", tmp_path)
+    shutil.copytree(folder / "int8", tmp_path / "int8", ignore=shutil.ignore_patterns("cache"))
+    path = tmp_path / "int8" / name
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointBroken, match=r"int8.*models pull"):
+        load_engine(tmp_path)
+    path.unlink()
+    with pytest.raises(CheckpointMissing, match=name.replace(".", r"\.")):
+        load_engine(tmp_path)
+
+
+def test_damaged_compiled_blob_is_made_again(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "config.json", tmp_path)
+    shutil.copytree(folder / "int8", tmp_path / "int8", ignore=shutil.ignore_patterns("cache"))
+    expected = [step.token for step in greedy(load_engine(tmp_path), [1, 2, 3], 5, NEVER)]
+    blobs = list((tmp_path / "int8" / "cache").glob("*.blob"))
+    assert blobs
+    for blob in blobs:
+        blob.write_bytes(blob.read_bytes()[: blob.stat().st_size // 2])
+    assert [step.token for step in greedy(load_engine(tmp_path), [1, 2, 3], 5, NEVER)] == expected
+
+
+def test_config_of_the_folder_is_what_was_exported(folder: Path) -> None:
+    assert read_config(folder) == CONFIG
