@@ -16,7 +16,6 @@ from typing import Any
 
 import docx
 from docx.opc.exceptions import PackageNotFoundError
-from lxml.etree import XMLSyntaxError
 
 from ingest.normalise import inline
 from ingest.readers.builder import TextBuilder
@@ -33,13 +32,14 @@ _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _HEADING = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _MOST_COLUMNS = 63  # of a table in Word
+_OUTLINE = {str(level): str(level + 1) for level in range(9)}  # outline level of a paragraph -> heading level
 _DEEPEST_STYLE = 10  # styles a style may be based on in turn
 _TEXT = {f"{_W}tab": " ", f"{_W}br": "\v", f"{_W}cr": "\v", f"{_W}p": "\v", f"{_W}noBreakHyphen": "-"}
 
 # What python-docx, lxml, zipfile and zlib raise for a package that is damaged or not quite one; found by fuzzing.
 _BROKEN = (
     PackageNotFoundError,
-    XMLSyntaxError,
+    SyntaxError,  # lxml's XMLSyntaxError is one
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
@@ -65,7 +65,8 @@ def read_docx(name: str, data: bytes) -> ParsedDocument:
         title = inline(document.core_properties.title or "")
         body = document.element.body
     except _BROKEN as error:
-        raise DocumentRejected(f"it is a broken Word file ({type(error).__name__}); save it again as .docx") from error
+        said = inline(str(error))[:100]
+        raise DocumentRejected(f"it is a broken Word file ({said}); save it again as .docx") from error
     builder = TextBuilder()
     writer = _Writer(builder, {key: _kind(style) for key, style in styles.items()})
     writer.write(body)
@@ -134,8 +135,8 @@ class _Writer:
         style = properties.find(f"{_W}pStyle")
         kind = self._kinds.get(style.get(f"{_W}val"), "") if style is not None else ""
         level = properties.find(f"{_W}outlineLvl")
-        if not kind and level is not None and level.get(f"{_W}val", "9") in "012345678":
-            return str(int(level.get(f"{_W}val")) + 1)
+        if not kind and level is not None and level.get(f"{_W}val") in _OUTLINE:
+            return _OUTLINE[level.get(f"{_W}val")]
         return kind or ("list" if properties.find(f"{_W}numPr") is not None else "")
 
     def _table(self, table: Element) -> None:
@@ -182,7 +183,7 @@ def _cells(row: Element) -> Iterator[str]:
             yield "" if above else " ".join(_text(paragraph) for paragraph in cell.iter(f"{_W}p")).replace("\v", " ")
             span = cell.find(f"{_W}tcPr/{_W}gridSpan")
             width = span.get(f"{_W}val", "1") if span is not None else "1"
-            yield from [""] * (min(int(width), _MOST_COLUMNS) - 1 if width.isdecimal() else 0)
+            yield from [""] * (min(int(width), _MOST_COLUMNS) - 1 if width.isdecimal() and len(width) < 5 else 0)
 
 
 def _text(paragraph: Element) -> str:
