@@ -87,11 +87,11 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
 
 
-async def _answerable(_request: Request, error: Exception) -> Json:
+async def _answerable(request: Request, error: Exception) -> Json:
     assert isinstance(error, AnswerableError)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Busy) else None
     if error.status >= 500:
-        log.error("request failed", code=error.code, error=str(error))
+        log.error("request failed", code=error.code, error=str(error), request_id=request.state.request_id)
     return Json(answerable_json(error), error.status, headers)
 
 

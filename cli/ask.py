@@ -9,7 +9,7 @@ import typer
 from cli import show
 from cli.common import CollectionOption, JsonOption, out, print_json
 from rag.build import build_pipeline, build_search
-from rag.pipeline import Answered, Pipeline, TextWritten
+from rag.pipeline import Answered, Pipeline, TextWritten, is_text
 from rag.settings import load_settings
 from rag.types import Answer, InvalidInput, Question
 from rag.wire import answer_json, hit_json
@@ -54,8 +54,8 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find the passages nearest to a query, by meaning and by words."""
-    if not query.strip():
-        raise InvalidInput("the query is empty; search for something in words")
+    if not query.strip() or not is_text(query):
+        raise InvalidInput(f"the query {query!r} is empty or not UTF-8; search for something in words")
     if not 1 <= k <= MAX_HITS:
         raise InvalidInput(f"-k {k}: it must be from 1 to {MAX_HITS}")
     parts = build_search(load_settings())

@@ -8,6 +8,8 @@ import typer
 
 from rag.settings import load_settings
 
+GRACE_SECONDS = 10  # that answers being written get after SIGTERM
+
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
@@ -19,4 +21,10 @@ def serve(
     from api.app import create_app
 
     settings = load_settings(host=host, port=port)
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level=settings.log_level)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )

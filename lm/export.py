@@ -14,12 +14,8 @@ Letters as in lm/model.py.
 
 from __future__ import annotations
 
-import logging
 import shutil
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -28,6 +24,7 @@ from openvino import opset13 as ops
 from torch import Tensor, nn
 
 from lm.checkpoint import load
+from lm.compress import compress_weights
 from lm.config import DecoderConfig
 from lm.model import Decoder
 from lm.openvino_engine import CACHE_FOLDER, MODEL_FILE
@@ -38,14 +35,14 @@ _PLAIN_INPUTS = ("ids", "mask", "at")
 def export_openvino(folder: Path, out: Path, weights: str = "int8") -> None:
     """Write the checkpoint in ``folder`` to ``out``/model.xml and model.bin.
 
-    weights: "int8" (asymmetric, one scale per output row, embedding and head included) or "float32". Raises
+    weights: "int8" (in groups of 32, embedding and head included; see lm/compress.py) or "float32". Raises
     CheckpointMissing or CheckpointBroken for the checkpoint, ValueError for other ``weights``.
     """
     if weights not in ("int8", "float32"):
         raise ValueError(f"weights {weights!r} is not one of int8, float32")
     graph = to_openvino(load(folder))
     if weights == "int8":
-        graph = _compress(graph)
+        compress_weights(graph)
     out.mkdir(parents=True, exist_ok=True)
     # Compiled blobs of an earlier export at this path would be taken for this one's.
     shutil.rmtree(out / CACHE_FOLDER, ignore_errors=True)
@@ -143,12 +140,3 @@ def _start_empty(graph: ov.Model, config: DecoderConfig) -> None:
         if node.get_type_name() == "ReadValue":
             node.set_arguments([empty])
     graph.validate_nodes_and_infer_types()
-
-
-def _compress(graph: ov.Model) -> Any:
-    import nncf
-
-    logging.getLogger("nncf").setLevel(logging.ERROR)
-    # nncf draws a table and a bar on stdout, which belongs to the command's own output.
-    with redirect_stdout(sys.stderr):
-        return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)

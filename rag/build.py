@@ -49,7 +49,7 @@ def build_search(settings: Settings, store: Store | None = None) -> Search:
 
 def build_encoder(settings: Settings) -> Encoder:
     """The encoder. Raises ModelMissing, ModelBroken."""
-    return load_encoder(require(settings.home, ENCODER), resolve_device(settings))
+    return load_encoder(require(settings.home, ENCODER), resolve_device(settings), settings.threads)
 
 
 def build_pipeline(settings: Settings, search: Search) -> Pipeline:

@@ -2,7 +2,7 @@
 
 Weights become int8 with one asymmetric scale per output row; activations stay floating point in the graph and are
 quantised by the CPU plugin while running, so no calibration texts enter the model. Measured on 200 texts against
-fp32: cosine at least .998. Calibrated static int8 is a fifth faster and falls below .995.
+fp32: cosine at least .995, .998 from nine tokens on. Calibrated static int8 is a fifth faster and falls below .995.
 
     inputs   input_ids (B, T) i64      attention_mask (B, T) i64, 1 for a token, 0 for padding
     output   (B, D) f32, unit rows

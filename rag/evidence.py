@@ -21,24 +21,26 @@ from rag.words import Words, join_words, read_words
 
 WINDOW_SENTENCES = 3
 FRAGMENT_WORDS = 8
+CLEAR_OVERLAP = 0.8
 _NEAR_TOKENS = 12
 _LONG_WINDOW_COST = 0.04
 
-SENTENCE_FEATURES = (
+_SHARED = (
     "overlap",  # share of the claim's stems that the window holds
     "overlap_passage",  # the same for the whole passage
-    "pairs",  # share of the claim's neighbouring stems that are neighbours in the window
     "cosine",  # claim against window
-    "cosine_sentence",  # claim against its nearest sentence of the passage
-    "numbers_absent",  # share of the claim's numbers, with their units, that the window lacks
-    "numbers_absent_passage",
+    "numbers_absent",  # share of the claim's numbers, with their units, that the passage lacks
     "names_absent",  # share of the claim's names that the window lacks
-    "names_absent_passage",
-    "negation_differs",  # 1 where exactly one of claim and window is negated
     "missing",  # log(1 + stems of the claim that the window lacks)
 )
+SENTENCE_FEATURES = (
+    *_SHARED,
+    "negation_differs",  # 1 where exactly one of the claim and its nearest sentence is negated
+    "all_found",  # 1 where every stem of the claim is in the window, and numbers, names and negation agree
+    "slip",  # 1 where four of five stems are, but a number, a name or the negation is not: a copy with an error
+)
 ANSWER_FEATURES = (
-    *SENTENCE_FEATURES,
+    *_SHARED,
     "contained",  # 1 where the window holds the answer word for word
     "question_overlap",  # share of the question's stems that the window holds
     "question_near",  # share of them within twelve words of the answer
@@ -122,13 +124,15 @@ def place(claim: ClaimView, passage: PassageView) -> Placement | None:
     best = int(np.argmax(fit - _LONG_WINDOW_COST * (windows[:, 1] - windows[:, 0])))
     first, last = int(windows[best, 0]), int(windows[best, 1])
     words = join_words(list(passage.words[first : last + 1]))
-    features = _sentence_features(claim, passage, words, vectors[best])
+    features = _shared_features(claim, passage, words, vectors[best])
     if claim.is_fragment:
         features |= _answer_features(claim, words, vectors[best])
+    else:
+        features |= _agreement_features(claim.words, passage.words[first : last + 1], words)
     return Placement(first, last, passage.spans[first][0], passage.spans[last][1], features, words)
 
 
-def _sentence_features(
+def _shared_features(
     claim: ClaimView, passage: PassageView, window: Words, vector: NDArray[np.float32]
 ) -> dict[str, float]:
     whole = join_words(list(passage.words))
@@ -136,15 +140,22 @@ def _sentence_features(
     return {
         "overlap": _share(ours.stems, window.stems),
         "overlap_passage": _share(ours.stems, whole.stems),
-        "pairs": _share(ours.pairs, window.pairs),
         "cosine": float(vector @ claim.vector),
-        "cosine_sentence": float(np.max(passage.vectors @ claim.vector)),
-        "numbers_absent": numbers_absent(ours, window),
-        "numbers_absent_passage": numbers_absent(ours, whole),
+        "numbers_absent": numbers_absent(ours, whole),
         "names_absent": 1 - _share(ours.names, window.stems) if ours.names else 0.0,
-        "names_absent_passage": 1 - _share(ours.names, whole.stems) if ours.names else 0.0,
-        "negation_differs": float(ours.negated != window.negated),
         "missing": float(np.log1p(len(ours.stems - window.stems))),
+    }
+
+
+def _agreement_features(claim: Words, window: Sequence[Words], joined: Words) -> dict[str, float]:
+    """What a weighted sum of the other features cannot say: all of it agrees, or all but one detail does."""
+    nearest = max(window, key=lambda sentence: len(claim.stems & sentence.stems))
+    differs = claim.negated != (joined.negated if claim.negated else nearest.negated)
+    details = differs or numbers_absent(claim, joined) > 0 or not claim.names <= joined.stems
+    return {
+        "negation_differs": float(differs),
+        "all_found": float(not details and claim.stems <= joined.stems),
+        "slip": float(details and _share(claim.stems, joined.stems) >= CLEAR_OVERLAP),
     }
 
 

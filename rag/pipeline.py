@@ -185,6 +185,8 @@ def check_question(question: Question, limits: Limits) -> None:
     length = len(question.text)
     if not question.text.strip():
         raise InvalidInput("the question is empty; ask something in words")
+    if not is_text(question.text):
+        raise InvalidInput("the question holds half of a character (a lone surrogate); send it as UTF-8")
     if length > limits.max_question_chars:
         raise InvalidInput(
             f"the question has {length} characters, at most {limits.max_question_chars} are taken; shorten it, "
@@ -192,6 +194,15 @@ def check_question(question: Question, limits: Limits) -> None:
         )
     if not 1 <= question.top_k <= MAX_TOP_K:
         raise InvalidInput(f"top_k is {question.top_k}, it must be from 1 to {MAX_TOP_K}")
+
+
+def is_text(value: str) -> bool:
+    """Whether ``value`` can be written as UTF-8, as every store and every reply must."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def search_text(question: Question) -> str:

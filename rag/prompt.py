@@ -14,11 +14,7 @@ from dataclasses import dataclass, replace
 from lm.tokenizer import Message
 from rag.types import Passage, Question
 
-SYSTEM = (
-    "You answer questions from the given passages only. Answer in a few words or one short sentence, copied from the "
-    "passages where possible, then the number of the passage used, like [1]. If the passages do not hold the answer, "
-    "say: Not in the documents."
-)
+SYSTEM = "Answer briefly from the passages and cite, like [1]. If they lack the answer, say: Not in the documents."
 NO_ANSWER = "Not in the documents."
 
 _MARKER = re.compile(r"\s*\[(\d{1,2})\]")

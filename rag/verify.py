@@ -19,6 +19,7 @@ from typing import Protocol
 from rag.encode import Encoder
 from rag.evidence import (
     ANSWER_FEATURES,
+    CLEAR_OVERLAP,
     SENTENCE_FEATURES,
     ClaimView,
     PassageView,
@@ -31,7 +32,6 @@ from rag.types import ModelBroken, ModelMissing, Passage, Verdict
 
 WEIGHTS_FILE = "weights.json"
 _MAX_EVIDENCE = 2
-_CLEAR_OVERLAP = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def contradicts(claim: ClaimView, best: Placement) -> bool:
     stems = claim.words.stems - claim.words.numbers
     shared = len(stems & best.words.stems) / len(stems) if stems else 0.0
     other_number = numbers_absent(claim.words, best.words) > 0 and bool(best.words.numbers - claim.words.numbers)
-    return shared >= _CLEAR_OVERLAP and (other_number or claim.words.negated != best.words.negated)
+    return shared >= CLEAR_OVERLAP and (other_number or best.features["negation_differs"] > 0)
 
 
 def _linear(fields: Mapping[str, object], names: Sequence[str]) -> LinearCheck:

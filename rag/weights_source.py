@@ -132,7 +132,7 @@ BASE_MODELS = (
         ),
         convert=convert_generator,
         conversion=1,
-        room=1_200_000_000,
+        room=800_000_000,
     ),
 )
 

@@ -13,11 +13,11 @@ from itertools import pairwise
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*")
 _THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 _STOPWORDS = frozenset(
-    """a about above after again all also am an and any are as at be because been before being below between both but by
-    can could did do does doing down during each for from further had has have having he her here hers him his how i if
-    in into is it its itself just many me more most much my of off on once only or other our out over own s same she should
-    so some such than that the their them then there these they this those through to too under until up very was we were
-    what when where which while who whom why will with would you your""".split()
+    """a about above after again all also am an and any are as at be because been before being below between both but
+    by can could did do does doing down during each for from further had has have having he her here hers him
+    his how i if in into is it its itself just many me more most much my of off on once only or other our out
+    over own s same she should so some such than that the their them then there these they this those through to
+    too under until up very was we were what when where which while who whom why will with would you your""".split()
 )
 _NEGATIONS = frozenset(
     "no not never none nobody nothing neither nor cannot without nowhere unable fails failed".split()
@@ -40,13 +40,12 @@ _SHORTEST_STEM = 3
 class Words:
     """A text as the baseline sees it. ``stems`` holds the stems of content words and the numbers.
 
-    ``quantities`` are (number, unit) where a known unit follows the number; ``pairs`` are neighbouring stems;
-    ``names`` are stems of capitalised words that do not merely begin the sentence; ``line`` is every token, lower case,
-    with a space before, between and after, to look token sequences up in.
+    ``quantities`` are (number, unit) where a known unit follows the number; ``names`` are stems of capitalised words
+    that do not merely begin the sentence; ``line`` is every token, lower case, with a space before, between and after,
+    to look token sequences up in.
     """
 
     stems: frozenset[str]
-    pairs: frozenset[tuple[str, str]]
     numbers: frozenset[str]
     quantities: frozenset[tuple[str, str]]
     names: frozenset[str]
@@ -62,7 +61,6 @@ def read_words(text: str) -> Words:
     follows = list(pairwise(tokens))
     return Words(
         stems=frozenset(stems),
-        pairs=frozenset(pairwise(stems)),
         numbers=frozenset(token for token in tokens if token[0].isdigit()),
         quantities=frozenset((one, stem(two)) for one, two in follows if one[0].isdigit() and stem(two) in UNITS),
         names=frozenset(_names(raw)),
@@ -75,7 +73,6 @@ def join_words(parts: list[Words]) -> Words:
     """The words of neighbouring sentences taken together."""
     return Words(
         stems=frozenset().union(*(part.stems for part in parts)),
-        pairs=frozenset().union(*(part.pairs for part in parts)),
         numbers=frozenset().union(*(part.numbers for part in parts)),
         quantities=frozenset().union(*(part.quantities for part in parts)),
         names=frozenset().union(*(part.names for part in parts)),

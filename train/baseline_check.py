@@ -3,7 +3,8 @@
     python -m train.baseline_check --data data --home ~/.answerable --out models/baseline-check
 
 ``--data`` holds claims/train/*.jsonl[.gz] and qa/train/*.jsonl[.gz]. Sentences are fitted on the claim files named
-below, fragments ("1901") on pairs that train/pairs.py makes of the question files. Nothing under dev/ is read.
+below and on sentences that train/edits.py takes from passages and edits, fragments ("1901") on pairs that
+train/pairs.py makes of the question files. Nothing under dev/ is read.
 Supported and not supported weigh the same in each fit, so support is the probability for a claim that is as likely to
 be right as wrong beforehand; the threshold is the support that parts the two best (balanced accuracy).
 """
@@ -30,12 +31,14 @@ from rag.evidence import ANSWER_FEATURES, SENTENCE_FEATURES, is_fragment, place,
 from rag.types import InvalidInput
 from rag.verify import WEIGHTS_FILE
 from rag.weights import require
+from train.edits import make_edits
 from train.pairs import make_pairs, tidy
 
 CLAIM_SETS = (
     *("begin", "checkcovid", "expertqa", "factcheckgpt", "fever_symmetric", "feverous_dev", "foolmetwice"),
-    *("infotabs", "mnli", "multirc", "q2_wow", "rte", "summedits"),
+    *("multirc", "q2_wow", "rte", "summedits"),
 )
+EDIT_SETS = ("doc2dial", "policyqa", "squad", "squadshifts_newwiki")
 QUESTION_SETS = ("boolq", "qed", "squad", "squad_dev_a", "squadshifts_amazon", "squadshifts_newwiki", "tatqa")
 _DIGITS = 4
 
@@ -50,22 +53,33 @@ class Examples:
 
 
 def load_claims(data: Path, per_set: int, seed: int) -> list[ClaimRow]:
-    """At most ``per_set`` claims of each claim file, drawn by ``seed``. Raises InvalidInput for a missing file."""
+    """At most ``per_set`` claims of each claim file, and half as many edited sentences of each passage file.
+
+    Raises InvalidInput for a missing file.
+    """
     rows: list[ClaimRow] = []
     for name in CLAIM_SETS:
         found = read_claims(_data_file(data / "claims" / "train", name))
         rows += random.Random(seed).sample(found, min(per_set, len(found)))
+    for name in EDIT_SETS:
+        edits = make_edits(read_qa(_data_file(data / "qa" / "train", name)), seed)
+        rows += _draw_twos(edits, per_set // 4, seed)
     return rows
 
 
 def load_pairs(data: Path, per_set: int, seed: int) -> list[ClaimRow]:
-    """Pairs of at most ``per_set`` questions of each question file; only those whose claim is a fragment."""
+    """Two claims of at most ``per_set`` questions of each question file; only those whose claim is a fragment."""
     rows: list[ClaimRow] = []
     for name in QUESTION_SETS:
-        found = read_qa(_data_file(data / "qa" / "train", name))
-        pairs = make_pairs(random.Random(seed).sample(found, min(per_set, len(found))), seed)
-        rows += [pair for pair in pairs if is_fragment(pair.claim, pair.question)]
+        pairs = make_pairs(read_qa(_data_file(data / "qa" / "train", name)), seed)
+        rows += [pair for pair in _draw_twos(pairs, per_set, seed) if is_fragment(pair.claim, pair.question)]
     return rows
+
+
+def _draw_twos(claims: Sequence[ClaimRow], count: int, seed: int) -> list[ClaimRow]:
+    """``count`` of the neighbouring twos, right and wrong, of ``claims``. Drawn last: each needs its neighbours."""
+    firsts = random.Random(seed).sample(range(0, len(claims), 2), min(count, len(claims) // 2))
+    return [claims[place] for first in firsts for place in (first, first + 1)]
 
 
 def examples(rows: Sequence[ClaimRow], names: Sequence[str], encoder: Encoder) -> Examples:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,7 +80,7 @@ class LoraLinear(nn.Module):
 
 
 def add_adapters(model: Decoder, shape: LoraShape, seed: int) -> None:
-    """Freeze ``model`` and put a fresh adapter, which changes nothing yet, on each linear layer from ``first_layer`` up.
+    """Freeze ``model`` and put a fresh adapter, which changes nothing yet, on each linear layer of the upper layers.
 
     Raises ValueError when there is no such layer.
     """
@@ -124,7 +123,7 @@ def save_adapter(model: Decoder, folder: Path, base_sha256: str, shape: LoraShap
     save_file(weights, unfinished, metadata={"format": "pt"})
     (folder / CONFIG_FILE).write_text(json.dumps(_config(model, base_sha256, shape), indent=2) + "\n", encoding="utf-8")
     unfinished.chmod((folder / CONFIG_FILE).stat().st_mode)  # safetensors gives its files to their owner alone
-    os.replace(unfinished, folder / WEIGHTS_FILE)
+    unfinished.replace(folder / WEIGHTS_FILE)
 
 
 def load_adapter(model: Decoder, folder: Path, base_sha256: str) -> LoraShape:

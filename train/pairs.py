@@ -27,7 +27,7 @@ from rag.datafiles import ClaimRow, Label, QaRow, SourceText, read_qa
 from rag.words import read_words
 
 _TRIES = 40
-_SPANS = {
+SPANS = {
     "number": re.compile(r"(?:[A-Z][a-z]+ )?\d[\d,.]*\d(?:, \d{4})?|\d+"),
     "name": re.compile(r"[A-Z][\w'’-]+(?: (?:of |the |de |van )?[A-Z][\w'’-]+)*"),
     "other": re.compile(r"(?<=\bthe )[a-z]+(?: [a-z]+)?|(?<=\ba )[a-z]+(?: [a-z]+)?"),
@@ -116,7 +116,7 @@ def _wrong(
 
 def _wrong_span(one: Asked, kind: str, neighbours: Sequence[Asked], draw: random.Random) -> str:
     golds = [other.answer for other in neighbours if answer_kind(other.answer) == kind]
-    spans = sorted(set(_SPANS[kind].findall(one.passage.text)))
+    spans = sorted(set(SPANS[kind].findall(one.passage.text)))
     ordered = [*draw.sample(golds, len(golds)), *draw.sample(spans, len(spans))]
     return next((span for span in ordered if _differs(span, one)), "")
 

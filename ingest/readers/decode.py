@@ -45,7 +45,7 @@ _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\b\x1b")) + b"\x7f"
 # Only encodings that pages are written in: Python also knows codecs such as punycode, slow on hostile input.
 _DECLARABLE = re.compile(
     r"utf-?(8|16|16le|16be)|us-ascii|ascii|(windows|cp|x-cp)-?125\d|cp?(866|932|949)|iso-?8859-?\d{1,2}|latin-?\d{1,2}"
-    r"|koi8-[ru]|shift[-_]jis|sjis|x-sjis|euc-(jp|kr)|iso-2022-jp|gb(2312|k|18030)|big5(-hkscs)?|macintosh|tis-620",
+    r"|koi8-[ru]|shift[-_]jis|sjis|x-sjis|euc-(jp|kr)|gb(2312|k|18030)|big5(-hkscs)?|macintosh|tis-620",
     re.IGNORECASE,
 )
 _WEB_NAMES = {"iso-8859-1": "cp1252", "iso8859-1": "cp1252", "latin1": "cp1252", "us-ascii": "cp1252"} | {
@@ -58,7 +58,7 @@ _WEB_NAMES = {"iso-8859-1": "cp1252", "iso8859-1": "cp1252", "latin1": "cp1252",
 
 
 def decode(data: bytes, declared: str = "") -> str:
-    """``data`` as text: by byte order mark, as ``declared``, as UTF-8, or by a guess.
+    """``data`` as text: by byte order mark, as UTF-8, as ``declared``, or by a guess.
 
     ``declared`` is an encoding the file itself names; a wrong or unknown one is passed over. Raises DocumentRejected
     for binary data and for an encoding that cannot be told.
@@ -67,8 +67,9 @@ def decode(data: bytes, declared: str = "") -> str:
         if data.startswith(mark):
             return _strict(data, encoding, f"starts with the byte order mark of {encoding}")
     reject_binary(data)
+    # UTF-8 first: text in another encoding is hardly ever valid UTF-8 too, and what files declare is often wrong.
     known = [_WEB_NAMES.get(declared.lower(), declared)] if _DECLARABLE.fullmatch(declared) else []
-    for encoding in [*known, "utf-8"]:
+    for encoding in ["utf-8", *known]:
         try:
             return data.decode(encoding)
         except (UnicodeDecodeError, LookupError):
@@ -93,7 +94,7 @@ def reject_binary(data: bytes) -> None:
 def _guess_utf16(sample: bytes) -> bool:
     """Whether NUL bytes stand at every other place, as in UTF-16 text of a Latin alphabet."""
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    return len(sample) % 2 == 0 and max(even, odd) > 0.4 * len(sample) / 2 and min(even, odd) <= 0.01 * len(sample)
+    return len(sample) % 2 == 0 and max(even, odd) > 0.7 * len(sample) / 2 and min(even, odd) <= 0.01 * len(sample)
 
 
 def _strict(data: bytes, encoding: str, why: str) -> str:

@@ -153,7 +153,8 @@ class _Walk:
 
     def _table(self, table: LexborNode) -> bool:
         """Adds a table of data; False for one that only lays out the page: a table within, or a single cell."""
-        if table.css_first("table table") is not None or table.attributes.get("role") in ("presentation", "none"):
+        nested = any(inner.mem_id != table.mem_id for inner in table.css("table"))
+        if nested or table.attributes.get("role") in ("presentation", "none"):
             return False
         rows = [[cell for cell in row.iter() if cell.tag in ("td", "th")] for row in table.css("tr")]
         if max(map(len, rows), default=0) < 2 and len(rows) < 2:

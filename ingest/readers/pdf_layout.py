@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from statistics import median
 
 from ingest.normalise import inline
@@ -78,7 +78,8 @@ def paragraphs(pages: Sequence[PageLines]) -> Iterator[Paragraph]:
     words = _vocabulary(pages)
     before: Line | None = None
     for page in pages:
-        groups = _group([line for line in page.lines if running.isdisjoint(_edge_keys(line, page))])
+        dropped = set(_outer_running(page, running))
+        groups = _group([line for line in page.lines if line not in dropped])
         if not groups:
             yield Paragraph(page.number, "")
             continue
@@ -98,6 +99,13 @@ def _running(pages: Sequence[PageLines]) -> set[str]:
         counts.update({key for line in page.lines for key in _edge_keys(line, page)})
     least = max(_LEAST_PAGES, len(pages) // 2 + 1)
     return {key for key, count in counts.items() if count >= least}
+
+
+def _outer_running(page: PageLines, running: set[str]) -> Iterator[Line]:
+    """The page's running lines from the top down and from the bottom up, as far as nothing else comes between."""
+    for downwards in (True, False):
+        ordered = sorted(page.lines, key=lambda line: line.bottom, reverse=downwards)
+        yield from takewhile(lambda line: not running.isdisjoint(_edge_keys(line, page)), ordered)
 
 
 def _edge_keys(line: Line, page: PageLines) -> set[str]:

@@ -176,8 +176,8 @@ def wait_for_status(ask: Any, status: int) -> Any:
     raise AssertionError(f"no {status}")
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_a_client_who_leaves_stops_the_generation(tmp_path: Path, stream: bool) -> None:
+@pytest.mark.parametrize(("stream", "told_by"), [(True, "receive"), (False, "receive"), (True, "send")])
+def test_a_client_who_leaves_stops_the_generation(tmp_path: Path, stream: bool, told_by: str) -> None:
     """Without that, every reader who closes the page keeps the one generator busy for nobody."""
     left = threading.Event()
     pieces = []
@@ -191,14 +191,19 @@ def test_a_client_who_leaves_stops_the_generation(tmp_path: Path, stream: bool) 
 
     generator = HookedGenerator(slow)
     body = {"question": QUESTION, "stream": stream}
-    sent = anyio.run(leave_when, tmp_path, generator, body, left)
+    sent = anyio.run(leave_when, tmp_path, generator, body, left, told_by)
     assert generator.closed == 1
     assert max(pieces) < 6
     assert b"event: answer" not in sent
 
 
-async def leave_when(home: Path, generator: HookedGenerator, body: dict[str, Any], left: threading.Event) -> bytes:
-    """POST /v1/ask straight into the application, going away once ``left`` is set; returns what was sent till then."""
+async def leave_when(
+    home: Path, generator: HookedGenerator, body: dict[str, Any], left: threading.Event, told_by: str
+) -> bytes:
+    """POST /v1/ask straight into the application, going away once ``left`` is set; returns what was sent till then.
+
+    Servers differ in how they tell: by a message, or (ASGI 2.4) by an OSError when more is sent.
+    """
     shelf = Shelf.open(home)
     shelf.put({"/docs/leave.md": "Every employee has 27 days of annual leave in each and every year of work."})
     app = create_app(settings_for(home), lambda _settings: shelf.pipeline(generator))
@@ -208,12 +213,14 @@ async def leave_when(home: Path, generator: HookedGenerator, body: dict[str, Any
     async def receive() -> dict[str, Any]:
         if request:
             return request.pop()
-        while not left.is_set():
+        while told_by == "send" or not left.is_set():
             await anyio.sleep(0.01)
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         nonlocal sent
+        if told_by == "send" and left.is_set():
+            raise OSError("connection lost")
         sent += message.get("body", b"")
 
     async with app.router.lifespan_context(app):
@@ -223,10 +230,12 @@ async def leave_when(home: Path, generator: HookedGenerator, body: dict[str, Any
             "path": "/v1/ask",
             "query_string": b"",
             "headers": [(b"content-type", b"application/json")],
-            "asgi": {"spec_version": "2.3"},
+            "asgi": {"spec_version": "2.3" if told_by == "receive" else "2.4"},
         }
         with anyio.fail_after(20):
             await app(scope, receive, send)
+            while not generator.closed:  # stopped by the leaving itself, not by the end of the application
+                await anyio.sleep(0.01)
     return sent
 
 

@@ -92,12 +92,13 @@ def test_int8_export_is_close_to_torch(folder: Path, model: Decoder) -> None:
     for prompt in prompts(10):
         with engine.session(100) as session, torch.no_grad():
             logits = torch.from_numpy(session.feed(prompt))
-            assert torch.cosine_similarity(logits, model(torch.tensor([prompt]))[0, -1], dim=0) > 0.995
+            assert torch.cosine_similarity(logits, model(torch.tensor([prompt]))[0, -1], dim=0) > 0.999
 
 
 def test_embeddings_and_head_are_one_int8_matrix(folder: Path) -> None:
     weights = sum(weight.numel() for weight in Decoder(CONFIG).parameters())
-    assert (folder / "int8" / "model.bin").stat().st_size < 1.1 * weights
+    # A byte a weight, and a scale and a zero point of four bytes for every 32.
+    assert (folder / "int8" / "model.bin").stat().st_size < 1.3 * weights
 
 
 def test_padded_batch_and_several_positions(folder: Path, model: Decoder) -> None:
@@ -168,7 +169,7 @@ def test_answering_imports_no_torch(folder: Path) -> None:
 
 
 def test_export_says_nothing_on_stdout(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    # nncf draws tables and bars there; commands print one JSON object there and nothing else.
+    # Commands print one JSON object there and nothing else; converters like to draw tables and bars.
     export_openvino(folder, tmp_path)
     assert capfd.readouterr().out == ""
 

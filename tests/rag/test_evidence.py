@@ -26,7 +26,8 @@ def test_a_claim_is_placed_on_the_sentence_that_says_it() -> None:
     assert set(found.features) == set(SENTENCE_FEATURES)
     assert found.features["overlap"] == found.features["overlap_passage"] == 1.0
     assert found.features["cosine"] == pytest.approx(1.0, abs=1e-6)
-    assert found.features["missing"] == found.features["numbers_absent"] == found.features["negation_differs"] == 0.0
+    assert found.features["missing"] == found.features["numbers_absent"] == found.features["slip"] == 0.0
+    assert found.features["all_found"] == 1.0
 
 
 def test_a_claim_over_two_sentences_takes_a_window_of_whole_sentences() -> None:
@@ -38,7 +39,12 @@ def test_a_claim_over_two_sentences_takes_a_window_of_whole_sentences() -> None:
     ("claim", "feature", "expected"),
     [
         ("The Skua 200 weighs 14 kg.", "numbers_absent", 0.5),
-        ("The Skua 200 weighs 3 kg.", "numbers_absent_passage", 0.5),  # "3" stands there, of days
+        ("The Skua 200 weighs 14 kg.", "slip", 1.0),
+        ("The Skua 200 weighs 3 kg.", "numbers_absent", 0.5),  # "3" stands there, of days
+        ("The Skua 200 weighs 3 kg.", "all_found", 0.0),
+        ("It runs on batteries.", "slip", 1.0),
+        ("The company was founded by Bob Lovell in Leeds.", "slip", 1.0),
+        ("The company was founded by Ada Lovell in Leeds.", "slip", 0.0),
         ("The company was founded by Bob Lovell in Leeds.", "names_absent", 1 / 3),
         ("It does run on batteries.", "negation_differs", 1.0),
         ("The Skua 200 never weighs 12 kg.", "negation_differs", 1.0),

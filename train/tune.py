@@ -1,0 +1,171 @@
+"""Tune the generator on question files: LoRA over the base decoder, resumable, within a time limit.
+
+    OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=2 python -m train.tune --base MODELS/smollm2-135m \\
+        --train qa/train --dev qa/dev --out runs/tune-1 --minutes 65
+
+Run the same command again after a kill: it goes on from the last checkpoint. OMP_WAIT_POLICY matters where other
+programs use the cores too: threads that spin while they wait made a step four times as slow on a busy machine.
+
+OUT gets adapter_model.safetensors and adapter_config.json (at the end, and beside each measurement), metrics.jsonl,
+recipe.json (what the examples were made of), checkpoint.safetensors. Base weights run in bf16, the adapter is kept in
+fp32. The dev files are only measured on, and what they hold is taken out of the training files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lm.checkpoint import load
+from lm.model import Decoder
+from lm.tokenizer import Tokenizer
+from train.batches import Row, collate, pack_groups
+from train.forward import packed_logits, weighted_loss
+from train.loop import Loop, LoopOptions
+from train.lora import LoraShape, adapter_weights, add_adapters, fingerprint, save_adapter
+from train.measure import DevRow, answer_all, dev_sample, score
+from train.recipes import make_groups
+
+DEV_SIZES = {"nq_oracle": 24, "squad2": 24, "boolq": 16}
+_HELD_OUT = 16  # groups whose loss is measured and never trained on
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TuneOptions:
+    """What to tune, on what, and how. ``longest`` is the most tokens of a row (passages and their questions)."""
+
+    base: Path
+    train: Path
+    dev: Path
+    out: Path
+    loop: LoopOptions
+    lora: LoraShape = field(default_factory=LoraShape)
+    longest: int = 1024
+
+
+def tune(options: TuneOptions) -> dict[str, Any]:
+    """Tune, or go on tuning, and return {out, steps, seconds, tokens, loss, val_loss, dev}.
+
+    Raises CheckpointMissing or CheckpointBroken for the base, InvalidInput for the data or a folder that holds another
+    run, TrainingFailed where the run cannot go on.
+    """
+    tokenizer = Tokenizer.load(options.base)
+    model = load(options.base)
+    base_sha256 = fingerprint(model)
+    rows, report = _rows(options, tokenizer)
+    model = model.bfloat16()
+    model.tie()
+    add_adapters(model, options.lora, options.loop.seed)
+    sample = dev_sample(options.dev, tokenizer, DEV_SIZES)
+    loop = Loop(model, adapter_weights(model), rows[_HELD_OUT:], options.loop, options.out)
+    _write_report(options, report | {"rows": len(rows), "base_sha256": base_sha256})
+
+    def measure() -> dict[str, Any]:
+        save_adapter(model, options.out, base_sha256, options.lora)
+        figures = {"val_loss": held_out_loss(model, rows[:_HELD_OUT]), **asdict(measure_dev(model, sample, tokenizer))}
+        log.info("step %d: %s", loop.progress.step, json.dumps(figures))
+        return figures
+
+    log.info("%d rows of %d tokens, %s", len(rows), sum(len(row.ids) for row in rows), json.dumps(report))
+    progress = loop.run(_identity(options, base_sha256, rows), measure)
+    save_adapter(model, options.out, base_sha256, options.lora)
+    last = progress.measured[-1]
+    return {
+        "out": str(options.out),
+        "steps": progress.step,
+        "seconds": round(progress.seconds, 1),
+        "tokens": progress.tokens,
+        "loss": progress.loss,
+        "val_loss": last["val_loss"],
+        "dev": {name: value for name, value in last.items() if name != "val_loss"},
+    }
+
+
+@torch.inference_mode()
+def held_out_loss(model: Decoder, rows: list[Row]) -> float:
+    """Mean loss, in nats a token by weight, over rows taken one by one."""
+    batches = [collate([row]) for row in rows]
+    losses = [float(weighted_loss(packed_logits(model, batch), batch)) for batch in batches]
+    return round(sum(losses) / len(losses), 5)
+
+
+def measure_dev(model: Decoder, sample: list[DevRow], tokenizer: Tokenizer) -> Any:
+    """Scores of greedy answers to the sample."""
+    return score(sample, answer_all(model, [one.prompt for one in sample], tokenizer))
+
+
+def _rows(options: TuneOptions, tokenizer: Tokenizer) -> tuple[list[Row], dict[str, Any]]:
+    groups, report = make_groups(options.train, options.dev, options.loop.seed)
+    return list(pack_groups(groups, tokenizer, options.longest)), report
+
+
+def _identity(options: TuneOptions, base_sha256: str, rows: list[Row]) -> str:
+    """A hash of all that decides the course of a run; how long it lasts and how often it is looked at do not."""
+    settings = {**asdict(options.loop), "lora": asdict(options.lora), "base": base_sha256}
+    for name in ("minutes", "checkpoint_minutes", "measure_minutes"):
+        del settings[name]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for row in rows:
+        digest.update(repr((row.ids, row.learnt)).encode())
+    return digest.hexdigest()
+
+
+def _write_report(options: TuneOptions, report: dict[str, Any]) -> None:
+    settings = {"loop": asdict(options.loop), "lora": asdict(options.lora), "longest": options.longest}
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**settings, **report}, indent=1) + "\n"
+    (options.out / "recipe.json").write_text(text, encoding="utf-8")
+
+
+def read_options(arguments: list[str]) -> TuneOptions:
+    """The options of a command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, text in (
+        ("base", "folder of the base checkpoint"),
+        ("train", "folder of question files to train on"),
+        ("dev", "folder of question files to measure on, never trained on"),
+        ("out", "folder of the run"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=text)
+    parser.add_argument("--minutes", type=float, default=65.0, help="time limit (0: none)")
+    parser.add_argument("--steps", type=int, default=0, help="limit in optimizer steps (0: none)")
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--alpha", type=float, default=32.0)
+    parser.add_argument("--first-layer", type=int, default=0, help="lowest layer that is trained")
+    parser.add_argument("--batch-tokens", type=int, default=3072)
+    parser.add_argument("--accumulate", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--measure-minutes", type=float, default=15.0)
+    given = parser.parse_args(arguments)
+    loop = LoopOptions(
+        steps=given.steps,
+        minutes=given.minutes,
+        seed=given.seed,
+        lr=given.lr,
+        batch_tokens=given.batch_tokens,
+        accumulate=given.accumulate,
+        measure_minutes=given.measure_minutes,
+    )
+    lora = LoraShape(given.rank, given.alpha, given.first_layer)
+    return TuneOptions(given.base, given.train, given.dev, given.out, loop, lora)
+
+
+def main() -> None:
+    """Tunes, and prints the result as JSON."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    sys.stdout.write(json.dumps(tune(read_options(sys.argv[1:]))) + "\n")
+
+
+if __name__ == "__main__":
+    main()
