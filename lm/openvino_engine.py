@@ -20,7 +20,14 @@ MODEL_FILE = "model.xml"
 WEIGHTS_FILE = "model.bin"
 CACHE_FOLDER = "cache"
 
-SETTINGS: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+# Measured on SmolLM2-135M, 100 questions with passages, 3,416 greedy decisions. The plugin's own choices (bf16, activations
+# in int8 by groups of 32) change 3% of the decisions, which is more than half of the answers; these change none.
+SETTINGS: dict[str, Any] = {
+    "PERFORMANCE_HINT": "LATENCY",
+    "INFERENCE_PRECISION_HINT": "f32",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+    "KV_CACHE_PRECISION": "f16",
+}
 
 
 class OpenVinoEngine:
