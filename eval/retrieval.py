@@ -38,14 +38,18 @@ class RetrievalEvaluation:
 
     def run(self, data: RetrievalSet, progress: Progress) -> dict[str, Rankings]:
         """Ingest the corpus of ``data`` and rank its documents for every query, in every mode."""
+        self.ingest(data, progress)
+        modes: tuple[Mode, ...] = get_args(Mode)
+        return {mode: self._rank(data, mode, progress) for mode in modes}
+
+    def ingest(self, data: RetrievalSet, progress: Progress) -> None:
+        """Put the documents of the corpus into the collection, but for empty ones."""
         documents = (
             Document(Source(key, hashlib.sha256(source.text.encode()).hexdigest()), _parsed(source.title, source.text))
             for key, source in data.corpus.items()
             if source.text.strip()
         )
         self.ingester.ingest_documents(documents, COLLECTION, progress)
-        modes: tuple[Mode, ...] = get_args(Mode)
-        return {mode: self._rank(data, mode, progress) for mode in modes}
 
     def _rank(self, data: RetrievalSet, mode: Mode, progress: Progress) -> Rankings:
         collection = self.retriever.store.collections.get(COLLECTION)

@@ -9,7 +9,7 @@ only BM25 found is computed from its vector, so no passage is marked down for ha
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,13 +46,19 @@ class Retriever:
         Raises EncoderChanged when the collection's vectors come from another encoder.
         """
         check_encoder(collection, self.encoder.fingerprint)
-        depth = max(k, CANDIDATES)
-        bm25 = {} if mode == "dense" else self._bm25(query, collection, depth)
-        dense = {} if mode == "bm25" else self._dense(query, collection, depth, tuple(bm25))
-        scores = _fuse(dense, bm25, mode)
+        dense, bm25 = self.scores(query, collection, max(k, CANDIDATES), mode)
+        scores = fuse(dense, bm25, DENSE_WEIGHT) if mode == "fused" else dense or bm25
         best = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:k]
         passages = self.store.chunks.passages(best)
         return tuple(Hit(passages[i], scores[i], dense.get(i), bm25.get(i)) for i in best if i in passages)
+
+    def scores(
+        self, query: str, collection: Collection, depth: int, mode: Mode = "fused"
+    ) -> tuple[dict[int, float], dict[int, float]]:
+        """Cosine and BM25 score by chunk id, of the best ``depth`` of each search; a mode leaves the other empty."""
+        bm25 = {} if mode == "dense" else self._bm25(query, collection, depth)
+        dense = {} if mode == "bm25" else self._dense(query, collection, depth, tuple(bm25))
+        return dense, bm25
 
     def rank(self, query: str, passages: Sequence[Passage], k: int) -> tuple[Hit, ...]:
         """The ``k`` of ``passages`` nearest to ``query`` by cosine, best first, ties in the given order."""
@@ -89,12 +95,11 @@ def fts_expression(query: str) -> str:
     return " OR ".join(f'"{word}"' for word in content[:64])
 
 
-def _fuse(dense: dict[int, float], bm25: dict[int, float], mode: Mode) -> dict[int, float]:
-    if mode != "fused":
-        return dense or bm25
+def fuse(dense: Mapping[int, float], bm25: Mapping[int, float], dense_weight: float) -> dict[int, float]:
+    """The fused score in [0, 1] of every chunk that has either, by the formula on top of this file."""
     top = max(bm25.values(), default=0.0) or 1.0
     return {
-        chunk_id: DENSE_WEIGHT * max(0.0, dense.get(chunk_id, 0.0))
-        + (1 - DENSE_WEIGHT) * max(0.0, bm25.get(chunk_id, 0.0)) / top
+        chunk_id: dense_weight * max(0.0, dense.get(chunk_id, 0.0))
+        + (1 - dense_weight) * max(0.0, bm25.get(chunk_id, 0.0)) / top
         for chunk_id in dense.keys() | bm25.keys()
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -39,6 +40,17 @@ class Row:
     branches: tuple[int, ...]
     learnt: tuple[tuple[int, int, float], ...]
     examples: int
+
+
+def row_from_json(fields: dict[str, Any]) -> Row:
+    """A row from what json.loads makes of dataclasses.asdict(row). Raises KeyError or TypeError for anything else."""
+    return Row(
+        ids=tuple(fields["ids"]),
+        positions=tuple(fields["positions"]),
+        branches=tuple(fields["branches"]),
+        learnt=tuple((place, target, weight) for place, target, weight in fields["learnt"]),
+        examples=fields["examples"],
+    )
 
 
 def tokens_of(example: Example, tokenizer: Tokenizer) -> Tokens:

@@ -7,7 +7,8 @@ Run the same command again after a kill: it goes on from the last checkpoint. OM
 programs use the cores too: threads that spin while they wait made a step four times as slow on a busy machine.
 
 OUT gets adapter_model.safetensors and adapter_config.json (at the end, and beside each measurement), metrics.jsonl,
-recipe.json (what the examples were made of), checkpoint.safetensors. Base weights run in bf16, the adapter is kept in
+rows.jsonl and
+recipe.json (the examples as tokens, what they were made of), settings.json, checkpoint.safetensors. Base weights run in bf16, the adapter is kept in
 fp32. The dev files are only measured on, and what they hold is taken out of the training files.
 """
 
@@ -27,14 +28,15 @@ import torch
 from lm.checkpoint import load
 from lm.model import Decoder
 from lm.tokenizer import Tokenizer
-from train.batches import Row, collate, pack_groups
+from train.batches import Row, collate, pack_groups, row_from_json
 from train.forward import packed_logits, weighted_loss
-from train.loop import Loop, LoopOptions
+from train.loop import Loop, LoopOptions, TrainingFailed
 from train.lora import LoraShape, adapter_weights, add_adapters, fingerprint, save_adapter
 from train.measure import DevRow, answer_all, dev_sample, score
 from train.recipes import make_groups
 
 DEV_SIZES = {"nq_oracle": 24, "squad2": 24, "boolq": 16}
+ROWS_FILE, REPORT_FILE, SETTINGS_FILE = "rows.jsonl", "recipe.json", "settings.json"
 _HELD_OUT = 16  # groups whose loss is measured and never trained on
 
 log = logging.getLogger(__name__)
@@ -62,13 +64,14 @@ def tune(options: TuneOptions) -> dict[str, Any]:
     tokenizer = Tokenizer.load(options.base)
     model = load(options.base)
     base_sha256 = fingerprint(model)
-    rows, report = _rows(options, tokenizer)
+    rows = _rows(options, tokenizer)
     model = model.bfloat16()
     model.tie()
     add_adapters(model, options.lora, options.loop.seed)
     sample = dev_sample(options.dev, tokenizer, DEV_SIZES)
     loop = Loop(model, adapter_weights(model), rows[_HELD_OUT:], options.loop, options.out)
-    _write_report(options, report | {"rows": len(rows), "base_sha256": base_sha256})
+    settings = {"loop": asdict(options.loop), "lora": asdict(options.lora), "base_sha256": base_sha256}
+    _write(options.out, SETTINGS_FILE, json.dumps(settings, indent=1) + "\n")
 
     def measure() -> dict[str, Any]:
         save_adapter(model, options.out, base_sha256, options.lora)
@@ -76,7 +79,7 @@ def tune(options: TuneOptions) -> dict[str, Any]:
         log.info("step %d: %s", loop.progress.step, json.dumps(figures))
         return figures
 
-    log.info("%d rows of %d tokens, %s", len(rows), sum(len(row.ids) for row in rows), json.dumps(report))
+    log.info("%d rows of %d tokens", len(rows), sum(len(row.ids) for row in rows))
     progress = loop.run(_identity(options, base_sha256, rows), measure)
     save_adapter(model, options.out, base_sha256, options.lora)
     last = progress.measured[-1]
@@ -104,9 +107,33 @@ def measure_dev(model: Decoder, sample: list[DevRow], tokenizer: Tokenizer) -> A
     return score(sample, answer_all(model, [one.prompt for one in sample], tokenizer))
 
 
-def _rows(options: TuneOptions, tokenizer: Tokenizer) -> tuple[list[Row], dict[str, Any]]:
+def _rows(options: TuneOptions, tokenizer: Tokenizer) -> list[Row]:
+    """The rows of the run, from its folder once they are there: going on must not hang on code or data of today."""
+    kept = options.out / ROWS_FILE
+    if kept.is_file():
+        try:
+            lines = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+            return [row_from_json(line) for line in lines]
+        except (ValueError, KeyError, TypeError) as error:
+            raise TrainingFailed(f"{kept}: not the rows of a run ({error!r}); remove it to make them anew") from error
     groups, report = make_groups(options.train, options.dev, options.loop.seed)
-    return list(pack_groups(groups, tokenizer, options.longest)), report
+    rows = list(pack_groups(groups, tokenizer, options.longest))
+    report |= {"rows": len(rows), "tokens": sum(len(row.ids) for row in rows)}
+    log.info("examples: %s", json.dumps(report))
+    _write(options.out, REPORT_FILE, json.dumps(report, indent=1) + "\n")
+    _write(options.out, ROWS_FILE, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
+    return rows
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    unfinished = folder / f"{name}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(folder / name)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise TrainingFailed(f"{folder / name}: cannot be written ({error}); make room and start again") from error
 
 
 def _identity(options: TuneOptions, base_sha256: str, rows: list[Row]) -> str:
@@ -118,13 +145,6 @@ def _identity(options: TuneOptions, base_sha256: str, rows: list[Row]) -> str:
     for row in rows:
         digest.update(repr((row.ids, row.learnt)).encode())
     return digest.hexdigest()
-
-
-def _write_report(options: TuneOptions, report: dict[str, Any]) -> None:
-    settings = {"loop": asdict(options.loop), "lora": asdict(options.lora), "longest": options.longest}
-    options.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**settings, **report}, indent=1) + "\n"
-    (options.out / "recipe.json").write_text(text, encoding="utf-8")
 
 
 def read_options(arguments: list[str]) -> TuneOptions:
