@@ -6,7 +6,6 @@ transformers' save_pretrained writes (one file, tied or untied head).
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,7 +109,7 @@ def _write(config: DecoderConfig, weights: dict[str, torch.Tensor], folder: Path
     save_file(weights, unfinished, metadata={"format": "pt"})
     write_config(config, folder)
     unfinished.chmod((folder / CONFIG_FILE).stat().st_mode)  # safetensors gives its files to their owner alone
-    os.replace(unfinished, folder / WEIGHTS_FILE)
+    unfinished.replace(folder / WEIGHTS_FILE)
 
 
 def _assemble(config: DecoderConfig, weights: dict[str, torch.Tensor], path: Path) -> Decoder:

@@ -80,7 +80,7 @@ def compress_weights(graph: ov.Model) -> int:
             continue
         port = node.input(1 if kind == "MatMul" else 0)
         weights = port.get_source_output().get_node()
-        if weights.get_type_name() != "Constant" or len(weights.shape) != 2 or weights.get_element_type() != ov.Type.f32:
+        if not _is_matrix(weights):
             continue
         where = weights.data.ctypes.data
         if where not in compressed:
@@ -88,6 +88,11 @@ def compress_weights(graph: ov.Model) -> int:
         port.replace_source_output(compressed[where])
     graph.validate_nodes_and_infer_types()
     return len(compressed)
+
+
+def _is_matrix(node: ov.Node) -> bool:
+    constant = node.get_type_name() == "Constant" and node.get_element_type() == ov.Type.f32
+    return constant and len(node.shape) == 2
 
 
 def _stored(weights: Floats) -> ov.Node:

@@ -40,9 +40,7 @@ class Cache(Protocol):
 class KVCache:
     """Room for ``capacity`` tokens of keys and values, filled from the front. For inference only: writes in place."""
 
-    def __init__(
-        self, config: DecoderConfig, capacity: int, batch: int = 1, like: Tensor | None = None
-    ) -> None:
+    def __init__(self, config: DecoderConfig, capacity: int, batch: int = 1, like: Tensor | None = None) -> None:
         shape = (config.num_hidden_layers, 2, batch, config.num_key_value_heads, capacity, config.head_dim)
         self._room = torch.empty(shape) if like is None else torch.empty(shape, dtype=like.dtype, device=like.device)
         self._layers = config.num_hidden_layers
@@ -109,9 +107,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, pairs, bias=False)
         self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
 
-    def forward(
-        self, x: Tensor, angles: tuple[Tensor, Tensor], allowed: Tensor | None, cache: Cache | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], allowed: Tensor | None, cache: Cache | None) -> Tensor:
         """(B, T, C) -> (B, T, C). ``allowed`` is as `attention_mask` returns it."""
         batch, length, _ = x.shape
         q = self.q_proj(x).view(batch, length, -1, self.head_dim).transpose(1, 2)  # (B, H, T, D)
@@ -157,9 +153,7 @@ class Block(nn.Module):
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(
-        self, x: Tensor, angles: tuple[Tensor, Tensor], allowed: Tensor | None, cache: Cache | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], allowed: Tensor | None, cache: Cache | None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
         x = x + self.self_attn(self.input_layernorm(x), angles, allowed, cache)
         return x + self.mlp(self.post_attention_layernorm(x))  # type: ignore[no-any-return]

@@ -163,10 +163,10 @@ def tokenizer_json(vocabulary: Vocabulary) -> str:
     Raises ValueError when tokens and merges do not fit each other or ``splitting`` is not known.
     """
     ids = {token: id for id, token in enumerate(vocabulary.tokens)}
-    merges = [tuple(merge.split(" ")) for merge in vocabulary.merges]
+    merges = [(left, right) for left, _, right in (merge.partition(" ") for merge in vocabulary.merges)]
     if len(ids) != len(vocabulary.tokens) or len(vocabulary.kinds) != len(vocabulary.tokens):
         raise ValueError(f"{len(vocabulary.tokens)} tokens, {len(ids)} distinct, {len(vocabulary.kinds)} kinds")
-    if broken := [merge for merge in merges if len(merge) != 2 or "".join(merge) not in ids]:
+    if broken := [merge for merge in merges if not all(merge) or "".join(merge) not in ids]:
         raise ValueError(f"merge {broken[0]} makes no token of the vocabulary")
     backend = tokenizers.Tokenizer(models.BPE(vocab=ids, merges=merges))
     backend.pre_tokenizer = _splitter(vocabulary.splitting)

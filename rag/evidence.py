@@ -75,14 +75,17 @@ class ClaimView:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The window of a passage that fits a claim best: sentences [first, last], characters [start, end), features."""
+    """The window of a passage that fits a claim best: sentences [first, last], characters [start, end), features.
+
+    ``nearest`` is the one sentence of the window that shares most stems with the claim.
+    """
 
     first: int
     last: int
     start: int
     end: int
     features: Mapping[str, float]
-    words: Words
+    nearest: Words
 
 
 def is_fragment(claim: str, question: str) -> bool:
@@ -123,13 +126,15 @@ def place(claim: ClaimView, passage: PassageView) -> Placement | None:
         fit += 0.5 * _shares(claim.question.stems, passage.words, windows)
     best = int(np.argmax(fit - _LONG_WINDOW_COST * (windows[:, 1] - windows[:, 0])))
     first, last = int(windows[best, 0]), int(windows[best, 1])
-    words = join_words(list(passage.words[first : last + 1]))
+    window = passage.words[first : last + 1]
+    words = join_words(list(window))
+    nearest = max(window, key=lambda sentence: len(claim.words.stems & sentence.stems))
     features = _shared_features(claim, passage, words, vectors[best])
     if claim.is_fragment:
         features |= _answer_features(claim, words, vectors[best])
     else:
-        features |= _agreement_features(claim.words, passage.words[first : last + 1], words)
-    return Placement(first, last, passage.spans[first][0], passage.spans[last][1], features, words)
+        features |= _agreement_features(claim.words, nearest, words)
+    return Placement(first, last, passage.spans[first][0], passage.spans[last][1], features, nearest)
 
 
 def _shared_features(
@@ -147,15 +152,14 @@ def _shared_features(
     }
 
 
-def _agreement_features(claim: Words, window: Sequence[Words], joined: Words) -> dict[str, float]:
+def _agreement_features(claim: Words, nearest: Words, window: Words) -> dict[str, float]:
     """What a weighted sum of the other features cannot say: all of it agrees, or all but one detail does."""
-    nearest = max(window, key=lambda sentence: len(claim.stems & sentence.stems))
-    differs = claim.negated != (joined.negated if claim.negated else nearest.negated)
-    details = differs or numbers_absent(claim, joined) > 0 or not claim.names <= joined.stems
+    differs = claim.negated != (window.negated if claim.negated else nearest.negated)
+    details = differs or numbers_absent(claim, window) > 0 or not claim.names <= window.stems
     return {
         "negation_differs": float(differs),
-        "all_found": float(not details and claim.stems <= joined.stems),
-        "slip": float(details and _share(claim.stems, joined.stems) >= CLEAR_OVERLAP),
+        "all_found": float(not details and claim.stems <= window.stems),
+        "slip": float(details and _share(claim.stems, window.stems) >= CLEAR_OVERLAP),
     }
 
 

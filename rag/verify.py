@@ -24,7 +24,6 @@ from rag.evidence import (
     ClaimView,
     PassageView,
     Placement,
-    numbers_absent,
     place,
     view,
 )
@@ -32,6 +31,7 @@ from rag.types import ModelBroken, ModelMissing, Passage, Verdict
 
 WEIGHTS_FILE = "weights.json"
 _MAX_EVIDENCE = 2
+_LONGER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +150,17 @@ class BaselineVerifier:
 
 
 def contradicts(claim: ClaimView, best: Placement) -> bool:
-    """Whether the nearest window clearly says otherwise: nearly every word shared, but another number, or a negation.
+    """Whether one sentence clearly says otherwise: nearly every word of the claim, but another number or a negation.
 
-    A fragment shares too little to tell; it is never contradicted.
+    A sentence much longer than the claim may negate, or count, something else; a fragment shares too little to tell.
     """
-    if claim.is_fragment:
+    said, found = claim.words, best.nearest
+    stems = said.stems - said.numbers
+    if claim.is_fragment or not stems or len(found.stems) > _LONGER * len(said.stems):
         return False
-    stems = claim.words.stems - claim.words.numbers
-    shared = len(stems & best.words.stems) / len(stems) if stems else 0.0
-    other_number = numbers_absent(claim.words, best.words) > 0 and bool(best.words.numbers - claim.words.numbers)
-    return shared >= CLEAR_OVERLAP and (other_number or best.features["negation_differs"] > 0)
+    other_number = best.features["numbers_absent"] > 0 and bool(found.numbers - said.numbers)
+    clear = len(stems & found.stems) >= CLEAR_OVERLAP * len(stems)
+    return clear and (other_number or said.negated != found.negated)
 
 
 def _linear(fields: Mapping[str, object], names: Sequence[str]) -> LinearCheck:

@@ -22,10 +22,10 @@ from rag.datafiles import QaRow, SourceText, read_qa
 from rag.prompt import build_prompt, parse_answer
 from rag.types import Passage, Question
 from train.batches import PASSAGE_TOKENS, counter
+from train.sources import question_file
 
 NEW_TOKENS = 20
 _BATCH = 8
-_LONGEST_PROMPT = 230
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -51,11 +51,16 @@ class DevScores:
     refusal_f1: float
 
 
-def dev_sample(folder: Path, tokenizer: Tokenizer, sizes: dict[str, int], seed: int = 0) -> list[DevRow]:
-    """Up to ``sizes[file]`` rows of one passage and a short prompt from each file, half unanswerable if it can be."""
+def dev_sample(
+    folder: Path, tokenizer: Tokenizer, sizes: dict[str, int], seed: int = 0, longest: int = 230
+) -> list[DevRow]:
+    """Up to ``sizes[file]`` rows of one passage from each file, half unanswerable if it can be.
+
+    ``longest`` is the most tokens of a prompt. Raises InvalidInput for a file that is missing.
+    """
     sample: list[DevRow] = []
     for name, size in sizes.items():
-        rows = read_qa(folder / f"{name}.jsonl.gz")
+        rows = read_qa(question_file(folder, name))
         random.Random(seed).shuffle(rows)
         kept: dict[bool, list[DevRow]] = {True: [], False: []}
         room = {False: min(size // 2, sum(not row.answerable for row in rows))}
@@ -63,7 +68,7 @@ def dev_sample(folder: Path, tokenizer: Tokenizer, sizes: dict[str, int], seed: 
         for row in rows:
             if len(kept[row.answerable]) < room[row.answerable] and len(row.passages) == 1:
                 prompt = prompt_of(row, tokenizer)
-                if len(prompt) <= _LONGEST_PROMPT:
+                if len(prompt) <= longest:
                     kept[row.answerable].append(DevRow(row, prompt))
         sample += kept[True] + kept[False]
     return sorted(sample, key=lambda one: (len(one.prompt), one.row.id))

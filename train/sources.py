@@ -112,9 +112,7 @@ def read_source(folder: Path, source: Source, seen: Seen, counts: Counter[str]) 
 
     Raises InvalidInput when the file is not in ``folder`` or cannot be read.
     """
-    path = next((path for path in _files(folder) if path.name.split(".")[0] == source.name), None)
-    if path is None:
-        raise InvalidInput(f"{folder}: no {source.name}.jsonl or {source.name}.jsonl.gz; give the folder that has it")
+    path = question_file(folder, source.name)
     paragraphs: dict[SourceText, list[QaRow]] = {}
     for row in read_qa(path):
         counts["read"] += 1
@@ -129,6 +127,14 @@ def read_source(folder: Path, source: Source, seen: Seen, counts: Counter[str]) 
     counts["unusable"] += sum(len(rows) for rows in paragraphs.values()) - used
     counts["usable"] += used
     return units
+
+
+def question_file(folder: Path, name: str) -> Path:
+    """The file of that name in ``folder``, plain or compressed. Raises InvalidInput when it is not there."""
+    path = next((path for path in _files(folder) if path.name.split(".")[0] == name), None)
+    if path is None:
+        raise InvalidInput(f"{folder}: no {name}.jsonl or {name}.jsonl.gz; give the folder that has it")
+    return path
 
 
 @lru_cache(maxsize=50_000)

@@ -6,10 +6,10 @@
 Run the same command again after a kill: it goes on from the last checkpoint. OMP_WAIT_POLICY matters where other
 programs use the cores too: threads that spin while they wait made a step four times as slow on a busy machine.
 
-OUT gets adapter_model.safetensors and adapter_config.json (at the end, and beside each measurement), metrics.jsonl,
-rows.jsonl and
-recipe.json (the examples as tokens, what they were made of), settings.json, checkpoint.safetensors. Base weights run in bf16, the adapter is kept in
-fp32. The dev files are only measured on, and what they hold is taken out of the training files.
+OUT gets adapter_model.safetensors and adapter_config.json (at the end, and at each measurement), metrics.jsonl,
+settings.json, checkpoint.safetensors, and the examples: rows.jsonl as tokens, recipe.json what they were made of. Base
+weights run in bf16, the adapter is kept in fp32. The dev files are only measured on, and what they hold is taken out
+of the training files.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from train.recipes import make_groups
 
 DEV_SIZES = {"nq_oracle": 24, "squad2": 24, "boolq": 16}
 ROWS_FILE, REPORT_FILE, SETTINGS_FILE = "rows.jsonl", "recipe.json", "settings.json"
-_HELD_OUT = 16  # groups whose loss is measured and never trained on
+HELD_OUT = 16  # groups whose loss is measured and never trained on
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +69,13 @@ def tune(options: TuneOptions) -> dict[str, Any]:
     model.tie()
     add_adapters(model, options.lora, options.loop.seed)
     sample = dev_sample(options.dev, tokenizer, DEV_SIZES)
-    loop = Loop(model, adapter_weights(model), rows[_HELD_OUT:], options.loop, options.out)
+    loop = Loop(model, adapter_weights(model), rows[HELD_OUT:], options.loop, options.out)
     settings = {"loop": asdict(options.loop), "lora": asdict(options.lora), "base_sha256": base_sha256}
     _write(options.out, SETTINGS_FILE, json.dumps(settings, indent=1) + "\n")
 
     def measure() -> dict[str, Any]:
         save_adapter(model, options.out, base_sha256, options.lora)
-        figures = {"val_loss": held_out_loss(model, rows[:_HELD_OUT]), **asdict(measure_dev(model, sample, tokenizer))}
+        figures = {"val_loss": held_out_loss(model, rows[:HELD_OUT]), **asdict(measure_dev(model, sample, tokenizer))}
         log.info("step %d: %s", loop.progress.step, json.dumps(figures))
         return figures
 

@@ -88,9 +88,7 @@ def tokenizer(tiny_folder: Path) -> Tokenizer:
 
 
 @pytest.fixture(scope="session")
-def write_gguf(
-    tiny_config: DecoderConfig, tiny_model: Decoder, vocabulary: Vocabulary
-) -> Callable[..., Path]:
+def write_gguf(tiny_config: DecoderConfig, tiny_model: Decoder, vocabulary: Vocabulary) -> Callable[..., Path]:
     """A function that writes the tiny model as a GGUF file, the way llama.cpp's converter does."""
 
     def write(path: Path, *, architecture: str = "llama", splitting: str = "smollm", quantised: bool = False) -> Path:

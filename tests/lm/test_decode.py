@@ -73,7 +73,12 @@ def test_the_window(engine: TorchEngine) -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "count", "message"),
-    [([], 5, "0 tokens"), ([1, 400], 5, "id 400 is not in 0..399"), ([-1], 5, "id -1"), ([1], 0, "max_new_tokens is 0")],
+    [
+        ([], 5, "0 tokens"),
+        ([1, 400], 5, "id 400 is not in 0..399"),
+        ([-1], 5, "id -1"),
+        ([1], 0, "max_new_tokens is 0"),
+    ],
 )
 def test_prompts_with_no_continuation(engine: TorchEngine, prompt: list[int], count: int, message: str) -> None:
     with pytest.raises(PromptInvalid, match=message):

@@ -96,7 +96,7 @@ def test_the_command_writes_weights_that_load_and_judge(tmp_path: Path, monkeypa
     monkeypatch.setattr(train.baseline_check, "require", lambda home, name: home / name)
     monkeypatch.setattr(train.baseline_check, "load_encoder", lambda folder, device: HashEncoder())
     out = tmp_path / "out"
-    arguments = ["--data", str(tmp_path / "data"), "--home", str(tmp_path), "--out", str(out), "--per-set", "12"]
+    arguments = ["--data", str(tmp_path / "data"), "--home", str(tmp_path), "--out", str(out), "--per-set", "4"]
     monkeypatch.setattr(sys, "argv", ["baseline_check", *arguments])
     train.baseline_check.main()
     first = (out / "weights.json").read_bytes()
