@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*")
+_REFERENCE = re.compile(r"\[\d{1,3}\]")
 _THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 _STOPWORDS = frozenset(
     """a about above after again all also am an and any are as at be because been before being below between both but
@@ -54,8 +55,8 @@ class Words:
 
 
 def read_words(text: str) -> Words:
-    """Reads one sentence or a fragment of one."""
-    raw = _TOKEN.findall(text.replace("%", " percent "))
+    """Reads one sentence or a fragment of one. A reference such as "[3]" is no number of the text."""
+    raw = _TOKEN.findall(_REFERENCE.sub(" ", text).replace("%", " percent "))
     tokens = [_normal(token) for token in raw]
     stems = [stem(token) for token in tokens if token not in _STOPWORDS and not _is_negation(token)]
     follows = list(pairwise(tokens))

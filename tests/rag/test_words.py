@@ -30,6 +30,7 @@ def test_forms_of_a_word_share_a_stem(family: list[str], expected: str | None) -
         ("2021-05-03", {"2021", "5", "3"}),
         ("in 0.0 or 10", {"0", "10"}),
         ("5kg", {"5"}),
+        ("in 1901 [3], [12].", {"1901"}),
         ("none here", set()),
     ],
 )
