@@ -21,7 +21,7 @@ from rag.words import Words, join_words, read_words
 
 WINDOW_SENTENCES = 3
 FRAGMENT_WORDS = 8
-CLEAR_OVERLAP = 0.8
+_SLIP_OVERLAP = 0.6
 _NEAR_TOKENS = 12
 _LONG_WINDOW_COST = 0.04
 
@@ -37,7 +37,7 @@ SENTENCE_FEATURES = (
     *_SHARED,
     "negation_differs",  # 1 where exactly one of the claim and its nearest sentence is negated
     "all_found",  # 1 where every stem of the claim is in the window, and numbers, names and negation agree
-    "slip",  # 1 where four of five stems are, but a number, a name or the negation is not: a copy with an error
+    "slip",  # 1 where three of five stems are, but a number, a name or the negation is not: a copy with an error
 )
 ANSWER_FEATURES = (
     *_SHARED,
@@ -77,7 +77,7 @@ class ClaimView:
 class Placement:
     """The window of a passage that fits a claim best: sentences [first, last], characters [start, end), features.
 
-    ``nearest`` is the one sentence of the window that shares most stems with the claim.
+    ``nearest`` is the one sentence of the window that shares most stems with the claim, the shortest of equals.
     """
 
     first: int
@@ -128,7 +128,7 @@ def place(claim: ClaimView, passage: PassageView) -> Placement | None:
     first, last = int(windows[best, 0]), int(windows[best, 1])
     window = passage.words[first : last + 1]
     words = join_words(list(window))
-    nearest = max(window, key=lambda sentence: len(claim.words.stems & sentence.stems))
+    nearest = max(window, key=lambda one: (len(claim.words.stems & one.stems), -len(one.stems)))
     features = _shared_features(claim, passage, words, vectors[best])
     if claim.is_fragment:
         features |= _answer_features(claim, words, vectors[best])
@@ -159,7 +159,7 @@ def _agreement_features(claim: Words, nearest: Words, window: Words) -> dict[str
     return {
         "negation_differs": float(differs),
         "all_found": float(not details and claim.stems <= window.stems),
-        "slip": float(details and _share(claim.stems, window.stems) >= CLEAR_OVERLAP),
+        "slip": float(details and _share(claim.stems, window.stems) >= _SLIP_OVERLAP),
     }
 
 

@@ -19,7 +19,6 @@ from typing import Protocol
 from rag.encode import Encoder
 from rag.evidence import (
     ANSWER_FEATURES,
-    CLEAR_OVERLAP,
     SENTENCE_FEATURES,
     ClaimView,
     PassageView,
@@ -31,6 +30,7 @@ from rag.types import ModelBroken, ModelMissing, Passage, Verdict
 
 WEIGHTS_FILE = "weights.json"
 _MAX_EVIDENCE = 2
+_CLEAR_OVERLAP = 0.8
 _LONGER = 2.0
 
 
@@ -159,7 +159,7 @@ def contradicts(claim: ClaimView, best: Placement) -> bool:
     if claim.is_fragment or not stems or len(found.stems) > _LONGER * len(said.stems):
         return False
     other_number = best.features["numbers_absent"] > 0 and bool(found.numbers - said.numbers)
-    clear = len(stems & found.stems) >= CLEAR_OVERLAP * len(stems)
+    clear = len(stems & found.stems) >= _CLEAR_OVERLAP * len(stems)
     return clear and (other_number or said.negated != found.negated)
 
 

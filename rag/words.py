@@ -15,10 +15,11 @@ _REFERENCE = re.compile(r"\[\d{1,3}\]")
 _THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 _STOPWORDS = frozenset(
     """a about above after again all also am an and any are as at be because been before being below between both but
-    by can could did do does doing down during each for from further had has have having he her here hers him
-    his how i if in into is it its itself just many me more most much my of off on once only or other our out
-    over own s same she should so some such than that the their them then there these they this those through to
-    too under until up very was we were what when where which while who whom why will with would you your""".split()
+    by can could did do does doing down during each every for from further had has have having he her here hers
+    him his how i if in into is it its itself just many me more most much my of off on once only or other our
+    out over own s same she should so some such than that the their them then there these they this those
+    through to too under until up very was we were what when where which while who whom why will with would you
+    your""".split()
 )
 _NEGATIONS = frozenset(
     "no not never none nobody nothing neither nor cannot without nowhere unable fails failed".split()
@@ -30,6 +31,9 @@ _NUMBER_WORDS = {
         seventeen eighteen nineteen twenty""".split()
     )
 } | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90"}
+_TENS = "|".join(word for word, value in _NUMBER_WORDS.items() if value in {str(ten) for ten in range(20, 100, 10)})
+_ONES = "|".join(word for word, value in _NUMBER_WORDS.items() if value in set("123456789"))
+_COMPOUND = re.compile(rf"\b({_TENS})[- ]({_ONES})\b", re.IGNORECASE)
 _UNIT_WORDS = """percent mm cm m km metre meter kilometre kilometer mile inch foot feet g mg kg gram kilogram ton tonne
     pound ounce l ml litre liter ms second minute hour day week month year decade century hz khz mhz ghz w kw mw watt v
     volt kwh degree celsius fahrenheit dollar euro usd eur thousand million billion trillion kb mb gb tb byte""".split()
@@ -56,7 +60,8 @@ class Words:
 
 def read_words(text: str) -> Words:
     """Reads one sentence or a fragment of one. A reference such as "[3]" is no number of the text."""
-    raw = _TOKEN.findall(_REFERENCE.sub(" ", text).replace("%", " percent "))
+    text = _COMPOUND.sub(_joined_number, _REFERENCE.sub(" ", text))
+    raw = _TOKEN.findall(text.replace("%", " percent "))
     tokens = [_normal(token) for token in raw]
     stems = [stem(token) for token in tokens if token not in _STOPWORDS and not _is_negation(token)]
     follows = list(pairwise(tokens))
@@ -97,6 +102,10 @@ def stem(word: str) -> str:
     if len(word) > _SHORTEST_STEM and word[-1] == word[-2] and word[-1] not in "aeiouls":
         word = word[:-1]
     return word[:-1] if len(word) > _SHORTEST_STEM and word[-1] == "e" else word
+
+
+def _joined_number(found: re.Match[str]) -> str:
+    return str(int(_NUMBER_WORDS[found[1].lower()]) + int(_NUMBER_WORDS[found[2].lower()]))
 
 
 def _normal(token: str) -> str:

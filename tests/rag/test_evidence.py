@@ -44,6 +44,7 @@ def test_a_claim_over_two_sentences_takes_a_window_of_whole_sentences() -> None:
         ("The Skua 200 weighs 3 kg.", "all_found", 0.0),
         ("It runs on batteries.", "slip", 1.0),
         ("The company was founded by Bob Lovell in Leeds.", "slip", 1.0),
+        ("The Skua 200 weighs 14 kg in its light version.", "slip", 0.0),  # too little of it is there
         ("The company was founded by Ada Lovell in Leeds.", "slip", 0.0),
         ("The company was founded by Bob Lovell in Leeds.", "names_absent", 1 / 3),
         ("It does run on batteries.", "negation_differs", 1.0),

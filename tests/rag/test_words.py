@@ -27,6 +27,7 @@ def test_forms_of_a_word_share_a_stem(family: list[str], expected: str | None) -
     [
         ("1,000.50 and 007", {"1000.5", "7"}),
         ("Twenty of the three", {"20", "3"}),
+        ("Twenty-five or ninety nine, not thirty-ten", {"25", "99", "30", "10"}),
         ("2021-05-03", {"2021", "5", "3"}),
         ("in 0.0 or 10", {"0", "10"}),
         ("5kg", {"5"}),
