@@ -9,9 +9,10 @@ import typer
 from rich.table import Table
 
 from cli.common import JsonOption, err, out, print_json
-from rag import weights
+from rag import weights, weights_pull
 from rag.settings import load_settings
 from rag.types import ModelBroken
+from rag.weights_trained import trained_models
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -31,7 +32,9 @@ def pull(
     settings = load_settings()
     console = err()
     with console.status("models"):
-        found = weights.pull(settings.home, source or settings.base_weights or None, console.print)
+        found = weights_pull.pull(
+            settings.home, source or settings.base_weights or None, console.print, trained=trained_models()
+        )
     _print(found, as_json)
 
 

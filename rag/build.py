@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from lm.device import cuda_available
 from rag.encode import Encoder, load_encoder
@@ -17,6 +16,7 @@ from rag.store import Store
 from rag.types import InvalidInput
 from rag.verify import BaselineVerifier, Verifier
 from rag.weights import fingerprint, require
+from rag.weights_trained import models_in_repository
 
 ENCODER = "minilm-l6"
 
@@ -81,10 +81,5 @@ def resolve_device(settings: Settings) -> str:
     if cuda_available():
         return "cuda"
     if settings.device == "cuda":
-        raise InvalidInput("ANSWERABLE_DEVICE=cuda, but there is no usable GPU; set it to auto or cpu, or mend the driver")
+        raise InvalidInput("ANSWERABLE_DEVICE=cuda, but there is no usable GPU; set it to auto or cpu")
     return "cpu"
-
-
-def models_in_repository() -> Path:
-    """The folder models/ beside this package: what in-house training produced."""
-    return Path(__file__).resolve().parent.parent / "models"

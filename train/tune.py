@@ -26,12 +26,12 @@ from typing import Any
 import torch
 
 from lm.checkpoint import load
+from lm.lora import LoraShape, adapter_weights, add_adapters, fingerprint, save_adapter
 from lm.model import Decoder
 from lm.tokenizer import Tokenizer
 from train.batches import Row, collate, pack_groups, row_from_json
 from train.forward import packed_logits, weighted_loss
 from train.loop import Loop, LoopOptions, TrainingFailed
-from train.lora import LoraShape, adapter_weights, add_adapters, fingerprint, save_adapter
 from train.measure import DevRow, answer_all, dev_sample, score
 from train.recipes import make_groups
 

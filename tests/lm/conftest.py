@@ -146,3 +146,9 @@ def _add_weights(writer: gguf.GGUFWriter, model: Decoder, quantised: bool) -> No
 def decoder_folder(models_home: Path) -> Path:
     """The base decoder as pulled: config.json, model.safetensors, tokenizer.json, int8/."""
     return models_home / "models" / "smollm2-135m"
+
+
+@pytest.fixture(scope="session")
+def base(tiny_folder: Path) -> Path:
+    """The tiny model's folder, as what adapters are trained on."""
+    return tiny_folder

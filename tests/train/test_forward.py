@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from lm.checkpoint import load
+from lm.lora import LoraShape, adapter_weights, add_adapters
 from train.batches import Tokens, collate, pack
 from train.forward import packed_logits, weighted_loss
-from train.lora import LoraShape, adapter_weights, add_adapters
 
 
 def group(seed: int, shared: int, lengths: tuple[int, ...]) -> list[Tokens]:

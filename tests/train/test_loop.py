@@ -13,12 +13,12 @@ import torch
 import train.loop
 from lm.checkpoint import load
 from lm.config import read_config
+from lm.lora import LoraShape, adapter_weights, add_adapters
 from lm.model import Decoder
 from lm.tokenizer import Tokenizer
 from rag.types import InvalidInput
 from train.batches import Row, Tokens, pack
 from train.loop import CHECKPOINT_FILE, METRICS_FILE, Loop, LoopOptions, TrainingFailed
-from train.lora import LoraShape, adapter_weights, add_adapters
 
 
 def rows_of(tokenizer: Tokenizer, count: int) -> list[Row]:

@@ -9,9 +9,9 @@ import pytest
 
 import train.tune
 from lm.checkpoint import load
+from lm.lora import fingerprint, load_adapter, merge
 from rag.types import InvalidInput
 from train.loop import LoopOptions
-from train.lora import fingerprint, load_adapter, merge
 from train.recipes import make_groups
 from train.sources import Source
 from train.tune import TuneOptions, read_options, tune

@@ -11,9 +11,9 @@ import torch
 from safetensors.numpy import load_file
 
 from lm.checkpoint import load, save
+from lm.errors import CheckpointBroken, CheckpointMissing
+from lm.lora import LoraShape, adapter_weights, add_adapters, fingerprint, load_adapter, merge, save_adapter
 from lm.model import Decoder
-from rag.types import ModelBroken, ModelMissing
-from train.lora import LoraShape, adapter_weights, add_adapters, fingerprint, load_adapter, merge, save_adapter
 
 IDS = torch.arange(3, 43)[None]
 SHAPE = LoraShape(rank=4, alpha=8.0)
@@ -100,7 +100,7 @@ def test_an_adapter_of_another_base_is_refused(base: Path, tmp_path: Path) -> No
         other.model.norm.weight[0] += 0.5
     save(other, tmp_path / "other")
     (tmp_path / "other" / "tokenizer.json").write_bytes((base / "tokenizer.json").read_bytes())
-    with pytest.raises(ModelBroken, match=r"belongs to a base with hash .* use the base it was trained on"):
+    with pytest.raises(CheckpointBroken, match=r"belongs to a base with hash .* use the base it was trained on"):
         merge(tmp_path / "other", tmp_path / "adapter", tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
 
@@ -113,19 +113,19 @@ def test_the_fingerprint_does_not_depend_on_the_dtype_of_the_file(base: Path, tm
 
 
 def test_broken_adapters_are_named(base: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match=r"adapter_config\.json: no such file"):
+    with pytest.raises(CheckpointMissing, match=r"adapter_config\.json: no such file"):
         load_adapter(load(base), tmp_path, "0")
     model, sha256 = adapted(base)
     save_adapter(model, tmp_path, sha256, SHAPE)
     weights = tmp_path / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(ModelBroken, match="not a whole safetensors file"):
+    with pytest.raises(CheckpointBroken, match="not a whole safetensors file"):
         load_adapter(load(base), tmp_path, sha256)
     config = tmp_path / "adapter_config.json"
     config.write_text(config.read_text().replace('"r": 4', '"r": 8'))
     save_adapter(model, tmp_path / "b", sha256, SHAPE)
     weights.write_bytes((tmp_path / "b" / "adapter_model.safetensors").read_bytes())
-    with pytest.raises(ModelBroken, match=r"lora_A\.weight is \(4, .*expected \(8, "):
+    with pytest.raises(CheckpointBroken, match=r"lora_A\.weight is \(4, .*expected \(8, "):
         load_adapter(load(base), tmp_path, sha256)
     with pytest.raises(ValueError, match="is the base itself"):
         merge(base, tmp_path, base)

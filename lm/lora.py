@@ -26,9 +26,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lm.checkpoint import load, save
+from lm.errors import CheckpointBroken, CheckpointMissing
 from lm.model import Decoder
 from lm.tokenizer import FILE_NAME as TOKENIZER_FILE
-from rag.types import ModelBroken, ModelMissing
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
@@ -129,8 +129,8 @@ def save_adapter(model: Decoder, folder: Path, base_sha256: str, shape: LoraShap
 def load_adapter(model: Decoder, folder: Path, base_sha256: str) -> LoraShape:
     """Put the adapter in ``folder`` onto ``model``, whose weights have the hash ``base_sha256``.
 
-    Raises ModelMissing when a file is not there, ModelBroken when one is cut short, when the adapter was trained on
-    other weights, or when its shapes do not fit.
+    Raises CheckpointMissing when a file is not there, CheckpointBroken when one is cut short, when the adapter was
+    trained on other weights, or when its shapes do not fit.
     """
     config = _read_config(folder, base_sha256)
     weights = _read_weights(folder)
@@ -138,11 +138,11 @@ def load_adapter(model: Decoder, folder: Path, base_sha256: str) -> LoraShape:
         shape = LoraShape(int(config["r"]), float(config["lora_alpha"]), min(config["layers_to_transform"]))
         add_adapters(model, shape, seed=0)
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelBroken(f"{folder / CONFIG_FILE}: {error!r}; bring the adapter again") from error
+        raise CheckpointBroken(f"{folder / CONFIG_FILE}: {error!r}; bring the adapter again") from error
     targets = {_file_name(name): value for name, value in adapter_weights(model).items()}
     if (found := _shapes(weights)) != (expected := _shapes(targets)):
         wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-        raise ModelBroken(
+        raise CheckpointBroken(
             f"{folder / WEIGHTS_FILE}: {wrong[0]} is {found.get(wrong[0])}, expected "
             f"{expected.get(wrong[0])}; bring weights and config of one adapter"
         )
@@ -155,7 +155,7 @@ def load_adapter(model: Decoder, folder: Path, base_sha256: str) -> LoraShape:
 def merge(base: Path, adapter: Path, out: Path) -> None:
     """Write ``base`` with ``adapter`` added into its weights to ``out``: config, float16 weights, tokenizer.
 
-    Raises CheckpointMissing or CheckpointBroken for ``base``, ModelMissing or ModelBroken for ``adapter`` as
+    Raises CheckpointMissing or CheckpointBroken for ``base``, CheckpointMissing or CheckpointBroken for ``adapter`` as
     `load_adapter` does, ValueError when ``out`` is ``base``.
     """
     if out.resolve() == base.resolve():
@@ -205,14 +205,14 @@ def _config(model: Decoder, base_sha256: str, shape: LoraShape) -> dict[str, Any
 def _read_config(folder: Path, base_sha256: str) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     if not path.is_file():
-        raise ModelMissing(f"{path}: no such file; name a folder that training wrote")
+        raise CheckpointMissing(f"{path}: no such file; name a folder that training wrote")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         expected = config["base_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelBroken(f"{path}: not an adapter's config ({error!r}); bring the adapter again") from error
+        raise CheckpointBroken(f"{path}: not an adapter's config ({error!r}); bring the adapter again") from error
     if expected != base_sha256:
-        raise ModelBroken(
+        raise CheckpointBroken(
             f"{folder}: the adapter belongs to a base with hash {str(expected)[:12]}, this one has {base_sha256[:12]}; "
             "use the base it was trained on"
         )
@@ -222,11 +222,11 @@ def _read_config(folder: Path, base_sha256: str) -> dict[str, Any]:
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     path = folder / WEIGHTS_FILE
     if not path.is_file():
-        raise ModelMissing(f"{path}: no such file; bring the adapter again")
+        raise CheckpointMissing(f"{path}: no such file; bring the adapter again")
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelBroken(f"{path}: not a whole safetensors file ({error}); bring the adapter again") from error
+        raise CheckpointBroken(f"{path}: not a whole safetensors file ({error}); bring the adapter again") from error
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
