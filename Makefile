@@ -3,7 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO_HOME := $(CURDIR)/.answerable
+DEMO := ANSWERABLE_HOME=$(CURDIR)/.answerable $(BIN)/answerable
+# The third is not answered anywhere in examples/
+DEMO_QUESTIONS := "How many days of paid annual leave do full-time employees have in 2026?" \
+	"At what temperature does the heater of the Skua 400 switch on?" \
+	"How much does the company contribute to the cost of childcare?"
 
 .PHONY: setup demo test check lint format
 
@@ -17,7 +21,10 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 	touch $@
 
 demo: setup
-	ANSWERABLE_HOME=$(DEMO_HOME) $(BIN)/python -m benchmarks.demo
+	$(DEMO) models pull
+	$(DEMO) ingest examples
+	@for question in $(DEMO_QUESTIONS); do printf '\n> %s\n' "$$question"; $(DEMO) ask "$$question" || exit 1; done
+	@printf '\nAsk your own: ANSWERABLE_HOME=.answerable $(BIN)/answerable ask "..."\n'
 
 test: setup
 	$(BIN)/python -m pytest
