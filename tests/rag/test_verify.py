@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from rag.build import models_in_repository
 from rag.evidence import ANSWER_FEATURES, SENTENCE_FEATURES
 from rag.sentences import sentences
 from rag.types import ModelBroken, ModelMissing, Passage, Verdict
 from rag.verify import WEIGHTS_FILE, BaselineVerifier, LinearCheck
+from rag.weights_trained import models_in_repository
 from tests.fakes import HashEncoder
 
 TEXTS = [
