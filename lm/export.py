@@ -18,9 +18,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import torch
-from openvino import opset13 as ops
 from torch import Tensor, nn
 
 from lm.checkpoint import load
@@ -28,6 +26,7 @@ from lm.compress import compress_weights
 from lm.config import DecoderConfig
 from lm.model import Decoder
 from lm.openvino_engine import CACHE_FOLDER, MODEL_FILE
+from lm.ov import ops, ov
 
 _PLAIN_INPUTS = ("ids", "mask", "at")
 

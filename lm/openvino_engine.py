@@ -10,11 +10,11 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from lm.config import DecoderConfig
 from lm.errors import CheckpointBroken, CheckpointMissing
+from lm.ov import ov
 
 MODEL_FILE = "model.xml"
 WEIGHTS_FILE = "model.bin"

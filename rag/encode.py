@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -215,14 +214,6 @@ def load_encoder(folder: Path, device: str, threads: int = 0) -> Encoder:
     raise InvalidInput(f"device {device!r} is not one of cpu, cuda")
 
 
-def openvino() -> Any:
-    """The openvino module, without its telemetry: imported plainly it reports each import to its makers' server."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes the import fail
-    import openvino as ov
-
-    return ov
-
-
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file. Raises OSError."""
     with path.open("rb") as file:
@@ -238,7 +229,9 @@ def _collect(running: deque[tuple[Any, list[int]]], out: NDArray[np.float32]) ->
 
 
 def _compile(path: Path, streams: int) -> Any:
-    core = openvino().Core()
+    from lm.ov import ov  # not at the top: a process that only needs the protocol does not pay for it
+
+    core = ov.Core()
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     settings = {
         "NUM_STREAMS": streams,

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from rag.encode import CARD_FILE, IR_FILE, TOKENIZER_FILE, WEIGHTS_FILE, EncoderCard, openvino, sha256_of
+from lm.ov import ops, ov
+from rag.encode import CARD_FILE, IR_FILE, TOKENIZER_FILE, WEIGHTS_FILE, EncoderCard, sha256_of
 from rag.types import ModelBroken
 
 
@@ -31,7 +32,6 @@ def export_minilm(folder: Path, name: str = "minilm-l6", max_tokens: int = 256) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of branches that are constant for this model
         graph, dimension = _trace(folder)
-    ov = openvino()
     import nncf
 
     graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
@@ -64,14 +64,12 @@ def _trace(folder: Path) -> tuple[Any, int]:
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelBroken(f"{folder} holds no model of the BERT family: {error}") from error
     ports = [(name, [-1, -1]) for name in example]
-    graph = openvino().convert_model(bert, example_input=example, input=ports)
+    graph = ov.convert_model(bert, example_input=example, input=ports)
     return _pool(graph), int(bert.config.hidden_size)
 
 
 def _pool(graph: Any) -> Any:
     """``graph`` with the mean over tokens that are not padding, scaled to length 1, in place of its token vectors."""
-    ov = openvino()
-    from openvino import opset13 as ops
 
     states = graph.output(0).get_node().input_value(0)  # (B, T, D)
     mask = ops.convert(graph.input("attention_mask"), "f32")  # (B, T)

@@ -76,9 +76,6 @@ def convert_encoder(raw: Path, out: Path) -> None:
 
 def convert_generator(raw: Path, out: Path) -> None:
     """SmolLM2: the GGUF file as a checkpoint of lm/, and its int8 graph in int8/."""
-    from rag.encode import openvino
-
-    openvino()  # first import of OpenVINO in this process goes through here, where its telemetry is shut off
     from lm.checkpoint import from_gguf
     from lm.errors import LmError
     from lm.export import export_openvino
@@ -136,7 +133,7 @@ BASE_MODELS = (
             ),
         ),
         convert=convert_generator,
-        conversion=1,
+        conversion=2,
         room=800_000_000,
     ),
 )

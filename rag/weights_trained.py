@@ -49,9 +49,6 @@ def trained_models() -> tuple[TrainedModel, ...]:
 
 def make_trained(model: TrainedModel, parent: Path, out: Path) -> None:
     """Write the sum of base and adapter to ``out``, with its int8 graph. Raises ModelBroken when they do not fit."""
-    from rag.encode import openvino
-
-    openvino()  # first import of OpenVINO in this process goes through here, where its telemetry is shut off
     from lm.errors import LmError
     from lm.export import export_openvino
     from lm.lora import merge

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gguf
 import numpy as np
-import openvino as ov
 import pytest
 from gguf.quants import dequantize, quantize
-from openvino import opset13 as ops
 
 from lm.compress import compress_weights, group
+from lm.ov import ops, ov
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

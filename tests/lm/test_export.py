@@ -13,7 +13,6 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import pytest
 import torch
 
@@ -26,6 +25,7 @@ from lm.errors import CheckpointBroken, CheckpointMissing
 from lm.export import export_openvino
 from lm.model import Decoder, DecoderConfig
 from lm.openvino_engine import OpenVinoEngine
+from lm.ov import ov
 
 NEVER: frozenset[int] = frozenset()
 CONFIG = DecoderConfig(
