@@ -34,11 +34,15 @@ class TrainedModel:
     @property
     def sha256(self) -> str:
         """SHA-256 of the adapter's weights. Raises ModelMissing when they are not there."""
+        return sha256_of(self.weights)
+
+    @property
+    def weights(self) -> Path:
+        """The adapter's weights. Raises ModelMissing when they are not there."""
         path = self.adapter / ADAPTER_FILE
-        try:
-            return sha256_of(path)
-        except OSError as error:
-            raise ModelMissing(f"{path}: {error.strerror}; the checkout is not whole, check it out again") from error
+        if not path.is_file():
+            raise ModelMissing(f"{path}: no such file; the checkout is not whole, check it out again")
+        return path
 
 
 def trained_models() -> tuple[TrainedModel, ...]:
@@ -54,7 +58,7 @@ def make_trained(model: TrainedModel, parent: Path, out: Path) -> None:
     from lm.lora import merge
 
     try:
-        merge(parent, model.adapter, out)
+        merge(parent, model.weights.parent, out)
         export_openvino(out, out / "int8")
     except LmError as error:
         raise ModelBroken(str(error)) from error
