@@ -13,6 +13,8 @@ import pytest
 
 from ingest import run
 from ingest.chunk import ChunkOptions
+from ingest.discover import discover
+from ingest.readers import read_document
 from ingest.run import Document, Ingester
 from rag.store import Collection, Source, Store
 from rag.types import InvalidInput, ParsedDocument
@@ -144,7 +146,7 @@ def test_a_file_named_outright_is_never_skipped_silently(ingester: Ingester, fol
 def test_a_reader_that_crashes_costs_its_file_alone(
     shelf: Shelf, ingester: Ingester, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = run.read_document
+    honest = read_document
 
     def hostile(name: str, data: bytes) -> ParsedDocument:
         if name == "b.txt":
@@ -166,7 +168,7 @@ def test_an_unreadable_file_is_reported(ingester: Ingester, folder: Path) -> Non
 def test_a_file_that_vanishes_meanwhile_is_reported(
     ingester: Ingester, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = list(run.discover([folder]))
+    found = list(discover([folder]))
     monkeypatch.setattr(run, "discover", lambda _paths: found)
     (folder / "b.txt").unlink()
     assert "cannot be read" in ingester.ingest_paths([folder], "default").failed[0].reason

@@ -35,7 +35,8 @@ def collection(store: Store) -> Collection:
 
 def unit_vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
     vectors = np.random.default_rng(seed).normal(size=(count, DIMENSION)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 def put(store: Store, collection: Collection, uri: str, *sentences: str) -> str:

@@ -13,6 +13,12 @@ from rag.weights_source import BaseModel, PinnedFile
 from rag.weights_trained import ADAPTER_FILE, TrainedModel, make_trained, trained_models
 
 BASE_BYTES = b"base weights"
+
+
+def copy(raw: Path, out: Path) -> None:
+    (out / "weights.bin").write_bytes((raw / "weights.bin").read_bytes())
+
+
 BASE = BaseModel(
     name="base",
     role="generator",
@@ -20,7 +26,7 @@ BASE = BaseModel(
     version="1",
     prefix="base_weights/",
     files=(PinnedFile("weights.bin", len(BASE_BYTES), hashlib.sha256(BASE_BYTES).hexdigest()),),
-    convert=lambda raw, out: (out / "weights.bin").write_bytes((raw / "weights.bin").read_bytes()) and None,
+    convert=copy,
     conversion=1,
     room=1,
 )
