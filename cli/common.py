@@ -35,6 +35,7 @@ def err() -> Console:
 def progress_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """A bar on stderr while something long runs; call what it gives with (done, total or None)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err(), transient=True) as bar:
+    console = err()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -125,7 +125,7 @@ def test_some_files_failed_is_exit_code_1_and_the_rest_are_in(cli: Cli, tmp_path
         (("ask", "x", "-k", "99"), 2, "ANSWERABLE_TOP_K"),
         (("search", " "), 2, "is empty"),
         (("ingest", "/no/such/folder"), 2, "/no/such/folder does not exist"),
-        (("ingest", "README.md", "-c", "a b"), 2, "collection name 'a b'"),
+        (("ingest", str(ROOT / "README.md"), "-c", "a b"), 2, "collection name 'a b'"),
         (("documents", "show", "nope"), 1, "document 'nope' does not exist"),
         (("eval", "qa", "/no/such/file"), 2, "/no/such/file"),
     ],
