@@ -24,7 +24,7 @@ def test_passages_are_numbered_in_order_under_their_titles() -> None:
     )
     system, user = prompt.messages
     assert (system.role, system.text, user.role) == ("system", SYSTEM, "user")
-    assert user.text == "[1] Heat\nIt is hot.\n\n[2] No.\n\nQuestion: How hot?"
+    assert user.text == "[1] Heat\nIt is hot.\n\n[2] It is cold.\n\nQuestion: How hot?"
 
 
 def test_a_passage_that_does_not_fit_is_left_out_and_numbers_run_on() -> None:
