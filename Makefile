@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO := ANSWERABLE_HOME=$(CURDIR)/.answerable $(BIN)/answerable
 # The third is not answered anywhere in examples/
 DEMO_QUESTIONS := "How many days of paid annual leave do full-time employees have in 2026?" \
-	"At what temperature does the heater of the Skua 400 switch on?" \
+	"What supply voltage does the Skua 400 need?" \
 	"How much does the company contribute to the cost of childcare?"
 
 .PHONY: setup demo test check lint format

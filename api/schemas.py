@@ -61,7 +61,7 @@ class AskRequest(Request):
                         {"role": "user", "text": "How many days of annual leave do I get?"},
                         {"role": "assistant", "text": "27 days a year."},
                     ],
-                    "top_k": 5,
+                    "top_k": 3,
                     "stream": False,
                 },
             ]

@@ -26,7 +26,7 @@ def ask(
 ) -> None:
     """Answer a question from the documents of a collection, or say that they do not hold the answer."""
     settings = load_settings(top_k=top_k)
-    pipeline = build_pipeline(settings, build_search(settings))
+    pipeline = build_pipeline(settings)
     asked = Question(question, collection, top_k=settings.top_k)
     given = _stream(pipeline, asked) if stream and not as_json else pipeline.answer(asked)
     pipeline.retriever.store.answers.put(given.id, collection, answer_json(given))

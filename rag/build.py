@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lm.device import cuda_available
@@ -52,11 +53,18 @@ def build_encoder(settings: Settings) -> Encoder:
     return load_encoder(require(settings.home, ENCODER), resolve_device(settings), settings.threads)
 
 
-def build_pipeline(settings: Settings, search: Search) -> Pipeline:
-    """The whole way from question to answer, over ``search``. Raises ModelMissing, ModelBroken."""
+def build_pipeline(settings: Settings, search: Search | None = None) -> Pipeline:
+    """The whole way from question to answer, over ``search`` (None: that of the settings).
+
+    Raises what build_search and build_generator raise.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:  # each takes half a second to load, most of it outside Python
+        loading = pool.submit(build_generator, settings)
+        search = search or build_search(settings)
+        generator = loading.result()
     return Pipeline(
         retriever=search.retriever,
-        generator=build_generator(settings),
+        generator=generator,
         verifier=build_verifier(search.encoder),
         policy=Policy(),
         limits=Limits(settings.passage_tokens, settings.max_new_tokens, settings.max_question_chars),

@@ -70,7 +70,7 @@ Event = PassagesFound | TextWritten | ClaimChecked | Answered
 class Limits:
     """Token budgets of a prompt and an answer, and the longest question in characters."""
 
-    passage_tokens: int = 900
+    passage_tokens: int = 600
     max_new_tokens: int = 96
     max_question_chars: int = 4000
 

@@ -184,7 +184,7 @@ class Question:
     text: str
     collection: str = "default"
     history: tuple[Turn, ...] = ()
-    top_k: int = 5
+    top_k: int = 3
 
 
 class Verdict(StrEnum):
