@@ -36,6 +36,11 @@ class Generations:
         self._jobs = 0
         self._mean_s = _FIRST_GUESS_S
 
+    @property
+    def jobs(self) -> int:
+        """How many requests are answered or wait for it."""
+        return self._jobs
+
     def start(self, steps: Callable[[], Steps], receive: Receive) -> Job:
         """Queue a generation; it ends early when ``receive`` tells that the client left. Raises Busy.
 

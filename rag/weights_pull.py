@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -116,8 +117,13 @@ def _bring(folder: Path, model: BaseModel, source: str | None, progress: Callabl
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Converters draw bars and tables on stdout, where --json promises one object and nothing else."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    """Converters warn, and draw bars and tables on stdout, where --json promises one object and nothing else."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
         yield
 
 

