@@ -179,7 +179,7 @@ def _pip_download(model: BaseModel, scratch: Path) -> Path:
 
 
 def _has_pip() -> bool:
-    # By its metadata: looking for the module itself wakes setuptools' import hook, which warns where distutils is loaded.
+    # By its metadata: looking for the module wakes setuptools' import hook, which warns where distutils is loaded.
     try:
         importlib.metadata.version("pip")
     except importlib.metadata.PackageNotFoundError:

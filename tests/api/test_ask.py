@@ -146,12 +146,12 @@ def test_one_answer_at_a_time_and_429_beyond_the_queue(tmp_path: Path) -> None:
             running -= 1
 
     with client(tmp_path, HookedGenerator(hold), max_waiting=2) as http, ThreadPoolExecutor(4) as pool:
-        ask = lambda: http.post("/v1/ask", json={"question": QUESTION})  # noqa: E731
-        first = pool.submit(ask)
+        ask: dict[str, Any] = {"url": "/v1/ask", "json": {"question": QUESTION}}
+        first = pool.submit(http.post, **ask)
         assert started.wait(20)
-        waiting = [pool.submit(ask) for _ in range(2)]
+        waiting = [pool.submit(http.post, **ask) for _ in range(2)]
         wait_for_jobs(http, 3)  # under load the 429 below was once asked for before both were in the queue
-        refused = ask()
+        refused = http.post("/v1/ask", json={"question": QUESTION})
         alive = http.get("/healthz")
         found = http.post("/v1/search", json={"query": "leave"})
         go.set()
