@@ -39,7 +39,7 @@ def main() -> None:
         pipeline = build_pipeline(scratch, search)
         answers = [
             answer_json(pipeline.answer(Question(text, COLLECTION, top_k=scratch.top_k)))
-            for text in make_questions(search, arguments.questions)
+            for text in make_questions(search, COLLECTION, arguments.questions)
         ]
         quotes = [quote for answer in answers for quote in quotes_of(answer)]
         wrong = [quote for quote in quotes if not round_trips(search, quote)]
@@ -60,9 +60,9 @@ def main() -> None:
     sys.exit(1 if wrong else 0)
 
 
-def make_questions(search: Search, count: int) -> list[str]:
+def make_questions(search: Search, name: str, count: int) -> list[str]:
     """Questions about the lowest heading of passages spread evenly over the collection."""
-    collection = search.store.collections.get(COLLECTION)
+    collection = search.store.collections.get(name)
     headings = [heading for batch in search.store.chunks.texts(collection) for _, heading, _ in batch if heading]
     names = list(dict.fromkeys(heading.split(" > ")[-1] for heading in headings))
     step = max(1, len(names) // count)
