@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from eval.answers import token_f1
 from eval.metrics import mean, refusal_scores
 from eval.qa import QaEvaluation
 from eval.scratch import scratch_search
 from ingest.build import build_ingester
+from rag.answers import token_f1
 from rag.build import build_pipeline
 from rag.datafiles import QaRow, read_qa
 from rag.policy import Policy

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.answers import exact_match, rouge_l, token_f1
 from eval.calibration import area_under_risk_coverage, auroc, brier_score, expected_calibration_error
+from rag.answers import exact_match, rouge_l, token_f1
 from rag.datafiles import Label
 from rag.types import Verdict
 
@@ -75,7 +75,7 @@ class ClaimResult:
 
 
 def score_answer(result: QaResult) -> QaScore:
-    """EM, F1 and ROUGE-L of one question, best over its gold answers; see eval/answers.py for the definitions."""
+    """EM, F1 and ROUGE-L of one question, best over its gold answers; see rag/answers.py for the definitions."""
     if result.refused or not result.answerable:
         return QaScore(0.0, 0.0, 0.0)
     texts = (result.answer, result.golds)

@@ -20,10 +20,8 @@ MODEL_FILE = "model.xml"
 WEIGHTS_FILE = "model.bin"
 CACHE_FOLDER = "cache"
 
-# The plugin's own choices are faster and change answers. SmolLM2-135M, questions with a passage, greedy, up to 48
-# tokens, against torch in fp32: bf16 arithmetic changed 16 of 25 answers, keys and values in u8 5 of 10; with f32 and
-# f16, none of 100. Activations in int8 (groups of 32) made 58 of 100 differ instead of 48 where weights were rounded by
-# rows; the plugin does not use them with the zero points of lm/compress.py.
+# The plugin's own choices (bf16 arithmetic, keys and values in u8) are faster and change answers against torch in fp32;
+# benchmarks/parity.py measures by how many. Quantised activations it does not use with lm/compress.py's zero points.
 SETTINGS: dict[str, Any] = {
     "PERFORMANCE_HINT": "LATENCY",
     "INFERENCE_PRECISION_HINT": "f32",

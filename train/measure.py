@@ -7,8 +7,6 @@ figures of `answerable eval qa`, which asks through the whole pipeline.
 from __future__ import annotations
 
 import random
-import re
-import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import torch
 
 from lm.model import Decoder, KVCache
 from lm.tokenizer import Tokenizer
+from rag.answers import exact_match, token_f1
 from rag.datafiles import QaRow, SourceText, read_qa
 from rag.prompt import build_prompt, parse_answer
 from rag.types import Passage, Question
@@ -26,8 +25,6 @@ from train.sources import question_file
 
 NEW_TOKENS = 20
 _BATCH = 8
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +121,8 @@ def score(sample: Sequence[DevRow], answers: Sequence[str]) -> DevScores:
         parsed = parse_answer(written, len(one.row.passages))
         pairs[parsed.refused, not one.row.answerable] += 1
         if one.row.answerable:
-            exact.append(max(float(_normal(parsed.text) == _normal(gold)) for gold in one.row.answers))
-            f1.append(max(token_f1(parsed.text, gold) for gold in one.row.answers))
+            exact.append(exact_match(parsed.text, one.row.answers))
+            f1.append(token_f1(parsed.text, one.row.answers))
             by_dataset.setdefault(one.row.dataset, []).append(f1[-1])
     refused, unanswerable = pairs[True, True] + pairs[True, False], pairs[True, True] + pairs[False, True]
     return DevScores(
@@ -137,19 +134,6 @@ def score(sample: Sequence[DevRow], answers: Sequence[str]) -> DevScores:
         refusal_recall=pairs[True, True] / max(1, unanswerable),
         refusal_f1=2 * pairs[True, True] / max(1, refused + unanswerable),
     )
-
-
-def token_f1(answer: str, gold: str) -> float:
-    """SQuAD's F1 of two answers' tokens, in [0, 1]; as in eval/answers.py, which this package may not import."""
-    ours, theirs = _normal(answer).split(), _normal(gold).split()
-    common = (Counter(ours) & Counter(theirs)).total()
-    if not ours or not theirs:
-        return float(ours == theirs)
-    return 2 * common / (len(ours) + len(theirs))
-
-
-def _normal(text: str) -> str:
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def _mean(values: Sequence[float]) -> float:

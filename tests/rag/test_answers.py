@@ -5,7 +5,7 @@ import random
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
-from eval.answers import exact_match, lcs_length, normalise, rouge_l, token_f1
+from rag.answers import exact_match, lcs_length, normalise, rouge_l, token_f1
 
 
 def test_normalise_drops_case_articles_punctuation_and_extra_space() -> None:

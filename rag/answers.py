@@ -1,5 +1,7 @@
 """How well an answer's text matches the gold answers: exact match, token F1, ROUGE-L.
 
+Here rather than in eval/, because train/ watches its runs with the same figures and may not import eval.
+
 EM and F1 follow the official SQuAD script, evaluate-v2.0.py (Rajpurkar et al., "Know What You Don't Know:
 Unanswerable Questions for SQuAD", ACL 2018): lower case, without ASCII punctuation, without the articles a/an/the,
 tokens split at white space, best over the gold answers.
