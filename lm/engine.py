@@ -42,11 +42,12 @@ class Engine(Protocol):
         """An empty session for at most ``capacity`` tokens, freed on leaving the context."""
 
 
-def load_engine(folder: Path, device: str = "cpu") -> Engine:
+def load_engine(folder: Path, device: str = "cpu", threads: int = 0) -> Engine:
     """The engine for the model in ``folder``: OpenVINO on the CPU when ``folder``/int8 is there, torch otherwise.
 
-    device: "cpu", "cuda" or "cuda:N". fp32 on the CPU through torch, bf16 on CUDA. Raises CheckpointMissing or
-    CheckpointBroken for files that are not there or not whole, DeviceMissing for a device this machine lacks.
+    device: "cpu", "cuda" or "cuda:N". threads: CPU threads of OpenVINO, 0 for all. fp32 on the CPU through torch, bf16
+    on CUDA. Raises CheckpointMissing or CheckpointBroken for files that are not there or not whole, DeviceMissing for a
+    device this machine lacks.
     """
     config = read_config(folder)
     int8 = folder / INT8_FOLDER
@@ -54,7 +55,7 @@ def load_engine(folder: Path, device: str = "cpu") -> Engine:
         # Imported per engine: torch takes seconds to import, and a process that runs OpenVINO never needs it.
         from lm.openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(int8, config)
+        return OpenVinoEngine(int8, config, {"INFERENCE_NUM_THREADS": threads} if threads else None)
     from lm.torch_engine import TorchEngine
 
     if device == "cpu":

@@ -74,7 +74,7 @@ def build_pipeline(settings: Settings, search: Search | None = None) -> Pipeline
 def build_generator(settings: Settings) -> Generator:
     """The generator that the settings name. Raises ModelMissing, ModelBroken."""
     folder = require(settings.home, settings.generator)
-    return LocalGenerator.load(folder, fingerprint(folder), resolve_device(settings))
+    return LocalGenerator.load(folder, fingerprint(folder), resolve_device(settings), settings.threads)
 
 
 def build_verifier(encoder: Encoder) -> Verifier:

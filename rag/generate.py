@@ -52,10 +52,13 @@ class LocalGenerator:
         self._tokenizer = tokenizer
 
     @classmethod
-    def load(cls, folder: Path, fingerprint: str, device: str) -> LocalGenerator:
-        """The model in ``folder`` on ``device`` ("cpu" or "cuda"). Raises ModelBroken when it cannot be loaded."""
+    def load(cls, folder: Path, fingerprint: str, device: str, threads: int = 0) -> LocalGenerator:
+        """The model in ``folder`` on ``device`` ("cpu" or "cuda"), with ``threads`` CPU threads (0: all).
+
+        Raises ModelBroken when it cannot be loaded.
+        """
         try:
-            return cls(folder.name, fingerprint, load_engine(folder, device), Tokenizer.load(folder))
+            return cls(folder.name, fingerprint, load_engine(folder, device, threads), Tokenizer.load(folder))
         except LmError as error:
             raise ModelBroken(f"{error}; remove the folder and run: answerable models pull") from error
 

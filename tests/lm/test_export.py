@@ -167,6 +167,13 @@ def test_threads(exact: OpenVinoEngine) -> None:
     assert [together[i] for i in range(4)] == alone
 
 
+def test_the_number_of_threads_reaches_the_plugin(folder: Path) -> None:
+    """The setting once stopped at the encoder, and the generator took every core."""
+    engine = load_engine(folder, threads=1)
+    assert isinstance(engine, OpenVinoEngine)
+    assert engine._compiled.get_property("INFERENCE_NUM_THREADS") == 1
+
+
 def test_answering_imports_no_torch(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from lm.engine import load_engine; from lm.decode import greedy\n"
