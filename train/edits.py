@@ -12,18 +12,16 @@ The supported claim of each pair is the sentence whole, or by turns without its 
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
-from rag.datafiles import ClaimRow, Label, QaRow, read_qa
+from rag.datafiles import ClaimRow, Label, QaRow
 from rag.sentences import sentences
 from rag.words import read_words
+from train.claims_file import write_claims
 from train.pairs import SPANS, tidy
 
 _WORDS = (6, 40)
@@ -133,18 +131,5 @@ def _claim(source: Source, how: str, text: str, label: Label) -> ClaimRow:
     return ClaimRow(f"{source.row.id}-{how}", f"{source.row.dataset}-edits", source.passage, text, label)
 
 
-def main() -> None:
-    """Writes the edits of one question file as a claims file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, help="question file, JSON lines, plain or gzip")
-    parser.add_argument("--out", type=Path, required=True, help="claims file to write, JSON lines")
-    parser.add_argument("--limit", type=int, default=0, help="read the first N rows only (0: all)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draw of sentences and edits")
-    options = parser.parse_args()
-    claims = make_edits(read_qa(options.file, options.limit), options.seed)
-    lines = [json.dumps(asdict(claim), ensure_ascii=False) for claim in claims]
-    options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    write_claims(__doc__, make_edits)

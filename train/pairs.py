@@ -13,18 +13,16 @@ file with "question", so that `eval claims` measures on them too.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-from rag.datafiles import ClaimRow, Label, QaRow, SourceText, read_qa
+from rag.datafiles import ClaimRow, Label, QaRow, SourceText
 from rag.words import read_words
+from train.claims_file import write_claims
 
 _TRIES = 40
 SPANS = {
@@ -146,18 +144,5 @@ def _claim(one: Asked, how: str, text: str, passage: SourceText, label: Label) -
     return ClaimRow(f"{one.row.id}-{how}", one.row.dataset, passage.text, text, label, one.row.question)
 
 
-def main() -> None:
-    """Writes the pairs of one question file as a claims file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, help="question file, JSON lines, plain or gzip")
-    parser.add_argument("--out", type=Path, required=True, help="claims file to write, JSON lines")
-    parser.add_argument("--limit", type=int, default=0, help="read the first N rows only (0: all)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draw of wrong answers")
-    options = parser.parse_args()
-    pairs = make_pairs(read_qa(options.file, options.limit), options.seed)
-    lines = [json.dumps(asdict(pair), ensure_ascii=False) for pair in pairs]
-    options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    write_claims(__doc__, make_pairs)
