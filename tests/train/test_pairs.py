@@ -8,7 +8,8 @@ import pytest
 
 from rag.datafiles import Label, QaRow, SourceText, read_claims
 from rag.words import read_words
-from train.pairs import answer_kind, main, make_pairs, tidy
+from train.claims_file import write_claims
+from train.pairs import answer_kind, make_pairs, tidy
 
 TEXTS = {
     "Röntgen": "The first Nobel Prize was awarded to Wilhelm Röntgen in 1901. He was born in Lennep, 1845.",
@@ -83,5 +84,5 @@ def test_the_command_writes_a_claims_file(tmp_path: Path, monkeypatch: pytest.Mo
     source, target = tmp_path / "qa.jsonl", tmp_path / "pairs.jsonl"
     source.write_text("\n".join(json.dumps(row) for row in fields), encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["pairs", str(source), "--out", str(target)])
-    main()
+    write_claims("pairs", make_pairs)
     assert read_claims(target) == make_pairs(ROWS, seed=0)
