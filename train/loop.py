@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from lm.model import Decoder
 from rag.types import AnswerableError, InvalidInput
 from train.batches import Row, batch_order, collate
-from train.forward import packed_logits, weighted_loss
+from train.forward import compiled_block, packed_logits, plain_block, weighted_loss
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 METRICS_FILE = "metrics.jsonl"
@@ -42,7 +42,7 @@ class LoopOptions:
     the ``warmup`` share of the nearer one and falls to 0 along a cosine by its end.
 
     ``batch_tokens`` is the padded size of a batch, ``accumulate`` the batches of a step. ``clip`` bounds the norm of
-    the gradient. Only a run limited by ``steps`` alone can be repeated to the last digit.
+    the gradient. ``compiled``: see train/forward.py. Only a run limited by ``steps`` alone repeats to the last digit.
     """
 
     steps: int = 0
@@ -54,6 +54,7 @@ class LoopOptions:
     clip: float = 1.0
     batch_tokens: int = 3072
     accumulate: int = 1
+    compiled: bool = False
     checkpoint_minutes: float = 5.0
     measure_minutes: float = 15.0
 
@@ -100,6 +101,7 @@ class Loop:
             self.weights.values(), lr=options.lr, betas=(0.9, 0.95), weight_decay=options.weight_decay
         )
         self._lengths = [len(row.ids) for row in rows]
+        self._block = compiled_block() if options.compiled else plain_block
         self._orders: dict[int, list[list[int]]] = {}
 
     def run(self, identity: str, measure: Callable[[], dict[str, Any]]) -> Progress:
@@ -131,7 +133,7 @@ class Loop:
         loss = tokens = examples = 0.0
         for turn in range(self.options.accumulate):
             batch = collate([self.rows[number] for number in self._batch(turn)])
-            part = weighted_loss(packed_logits(self.model, batch), batch) / self.options.accumulate
+            part = weighted_loss(packed_logits(self.model, batch, self._block), batch) / self.options.accumulate
             part.backward()  # type: ignore[no-untyped-call]
             loss, tokens, examples = loss + part.item(), tokens + batch.tokens, examples + batch.examples
         norm = float(nn.utils.clip_grad_norm_(self.weights.values(), self.options.clip))

@@ -3,8 +3,9 @@
 A group is a set of passages with all the questions asked of it, so that training reads the passages once. Its passages
 are a unit and its nearest neighbours by shared words (mostly other paragraphs of the same page), in random order.
 Unanswerable questions are of four kinds: asked of a near passage that is not shown and whose answer stands in none that
-is shown; with a name or year swapped for another; unanswerable in the data file itself; yes/no without its passage.
-Everything follows from the seed.
+is shown; with a name, a year or a word such as "first" swapped for another; whose sentence was cut out of the passage;
+unanswerable in the data file itself. Some passages are changed throughout (names, pronouns) or speak to the reader
+(train/twists.py). Everything follows from the seed.
 
     python -m train.recipes --train qa/train --dev qa/dev       counts and shares as JSON, and a few examples
 """
@@ -15,32 +16,35 @@ import argparse
 import json
 import math
 import random
-import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rag.prompt import NO_ANSWER
+from rag.sentences import sentences
 from rag.types import Passage, Question
 from rag.words import read_words
 from train.sources import SOURCES, Ask, Seen, Source, Unit, holds, read_dev, read_source
+from train.twists import NAME, YEAR, opposed, pronouns_swapped, renamed, with_orders, without_answers
 
-_PASSAGES = ((1, 0.45), (2, 0.28), (3, 0.20), (4, 0.07))
+_PASSAGES = ((1, 0.38), (2, 0.24), (3, 0.24), (4, 0.08), (5, 0.06))
 _NEAR = 8
 _COMMON = 0.05  # a stem in more than this share of the passages says little of what they are about
-_OWN_ASKS, _OTHER_ASKS, _MOST_ASKS = 5, 2, 8
-_UNANSWERABLE = 0.17  # of the questions drawn; rows that are unanswerable by themselves come on top
-_SWAPPED = 0.07
-_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}(?: [A-Z][a-z]+)*")
-_YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
+_OWN_ASKS, _OTHER_ASKS, _MOST_ASKS = 6, 3, 11
+_UNANSWERABLE = 0.18  # of the questions drawn; rows that are unanswerable by themselves come on top
+_SWAPPED = 0.20  # of the spans; most questions have nothing to swap
+_CUT_ONE, _CUT_MORE = 0.10, 0.30  # of the units with one question, and with several
+_RENAMED, _PRONOUNS, _ORDERS = 0.05, 0.03, 0.03  # of the units
+_SENTENCE, _LONGEST_SENTENCE = 0.03, 240  # of the spans; characters
+_IN_A_SENTENCE = " Answer in a full sentence."
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One question over its passages. ``kind``: span, yes/no, long, absent, swapped or untold (the last three refuse).
+    """One question over its passages. ``kind``: span, yes/no, long, sentence; absent, swapped, cut, untold (refuse).
 
     ``answer`` ends with the number of the gold passage, " [2]", or is NO_ANSWER. ``gold`` is the index of that passage,
     -1 where the passages do not tell.
@@ -155,14 +159,19 @@ def _strangers(units: Sequence[Unit], draw: random.Random) -> Callable[[int], li
 
 def _group(unit: Unit, near: Sequence[Unit], source: Source, spent: set[str], draw: random.Random) -> Group:
     size = draw.choices([size for size, _ in _PASSAGES], [weight for _, weight in _PASSAGES])[0]
+    unit = _twisted(unit, near, source, draw)
     chosen = [unit, *_distinct(near, size - 1)]
     draw.shuffle(chosen)
     passages = tuple(_passage(one) for one in chosen)
+    if draw.random() < _ORDERS:
+        place = draw.randrange(len(passages))
+        spoken = with_orders(passages[place].text, draw)
+        passages = (*passages[:place], replace(passages[place], text=spoken, end=len(spoken)), *passages[place + 1 :])
     examples = [
         example
         for one in sorted(chosen, key=lambda one: one is not unit)
         for ask in _fresh(one, spent, _OWN_ASKS if one is unit else _OTHER_ASKS, draw)
-        if (example := _answered(ask, one, chosen, passages, source))
+        if (example := _answered(ask, one, chosen, passages, draw))
     ][:_MOST_ASKS]
     spent.update(example.id for example in examples)
     if not source.alike:
@@ -171,6 +180,19 @@ def _group(unit: Unit, near: Sequence[Unit], source: Source, spent: set[str], dr
         examples += _swapped(hidden, passages, examples, draw)
     draw.shuffle(examples)
     return tuple(examples)
+
+
+def _twisted(unit: Unit, near: Sequence[Unit], source: Source, draw: random.Random) -> Unit:
+    """``unit``, or for some of them what train/twists.py makes of it."""
+    chance = draw.random()
+    if not source.alike and chance < (_CUT_ONE if len(unit.asks) == 1 else _CUT_MORE):
+        return without_answers(unit, draw) or unit
+    chance = draw.random()
+    if chance < _RENAMED:
+        return renamed(unit, near, draw) or unit
+    if chance < _RENAMED + _PRONOUNS:
+        return pronouns_swapped(unit) or unit
+    return unit
 
 
 def _distinct(near: Sequence[Unit], count: int) -> list[Unit]:
@@ -186,18 +208,29 @@ def _fresh(unit: Unit, spent: set[str], most: int, draw: random.Random) -> list[
 
 
 def _answered(
-    ask: Ask, unit: Unit, chosen: Sequence[Unit], passages: tuple[Passage, ...], source: Source
+    ask: Ask, unit: Unit, chosen: Sequence[Unit], passages: tuple[Passage, ...], draw: random.Random
 ) -> Example | None:
     """The example of a question whose unit is shown; None where another passage shown holds its answer too."""
+    others = [one for one in chosen if one is not unit]
     if not ask.answer:
-        return _example(ask, source.name, "untold", passages, -1)
+        if any(holds(other.text, gold) for other in others for gold in ask.golds):
+            return None
+        return _example(ask, unit.source, ask.missing, passages, -1)
     if ask.answer in ("Yes", "No"):
         kind = "yes/no"
     else:
         kind = "span" if ask.answer in unit.text and len(ask.answer.split()) <= 12 else "long"
-        if any(holds(other.text, ask.answer) for other in chosen if other is not unit):
+        if any(holds(other.text, ask.answer) for other in others):
             return None
-    return _example(ask, source.name, kind, passages, chosen.index(unit))
+        if kind == "span" and draw.random() < _SENTENCE and (whole := _sentence(unit.text, ask.answer)):
+            kind, ask = "sentence", replace(ask, text=ask.text + _IN_A_SENTENCE, answer=whole)
+    return _example(ask, unit.source, kind, passages, chosen.index(unit))
+
+
+def _sentence(text: str, answer: str) -> str:
+    """The sentence of ``text`` that holds ``answer``, "" where it is long or there are several."""
+    found = [text[start:end] for start, end in sentences(text) if answer in text[start:end]]
+    return found[0] if len(found) == 1 and len(found[0]) <= _LONGEST_SENTENCE else ""
 
 
 def _absent(
@@ -220,19 +253,26 @@ def _absent(
 def _swapped(
     hidden: Sequence[Unit], passages: tuple[Passage, ...], examples: Sequence[Example], draw: random.Random
 ) -> Iterator[Example]:
-    """Questions asked of another name or year than the passages speak of (as annotators made SQuAD 2.0's)."""
-    shown = "\n".join(passage.text for passage in passages)
+    """Questions that ask for another name or year than the passages tell of, or for the opposite.
+
+    As annotators made SQuAD 2.0's.
+    """
+    shown = "\n".join(f"{passage.title}\n{passage.text}" for passage in passages)
     for example in examples:
-        if example.kind == "span" and draw.random() < _SWAPPED / (1 - _UNANSWERABLE - _SWAPPED):
-            text = example.question.text
-            for pattern in (_NAME, _YEAR):
-                there = [name for name in pattern.findall(text) if name in shown]
-                others = [name for one in hidden for name in pattern.findall(one.text) if not holds(shown, name)]
-                if there and others:
-                    text = text.replace(draw.choice(there), draw.choice(others))
-                    ask = Ask(f"{example.id}-swapped", text, "", (), example.question.history)
-                    yield _example(ask, example.source, "swapped", passages, -1)
-                    break
+        if example.kind == "span" and draw.random() < _SWAPPED:
+            text = _swapped_question(example.question.text, shown, hidden, draw)
+            if text is not None:
+                ask = Ask(f"{example.id}-swapped", text, "", (), example.question.history)
+                yield _example(ask, example.source, "swapped", passages, -1)
+
+
+def _swapped_question(question: str, shown: str, hidden: Sequence[Unit], draw: random.Random) -> str | None:
+    for pattern in (NAME, YEAR):
+        there = [name for name in pattern.findall(question) if name in shown]
+        others = [name for one in hidden for name in pattern.findall(one.text) if not holds(shown, name)]
+        if there and others:
+            return question.replace(draw.choice(there), draw.choice(others))
+    return opposed(question, shown)
 
 
 def _count(mean: float, draw: random.Random) -> int:

@@ -26,16 +26,17 @@ from typing import Any
 import torch
 
 from lm.checkpoint import load
-from lm.lora import LoraShape, adapter_weights, add_adapters, fingerprint, save_adapter
+from lm.lora import WEIGHTS_FILE, LoraShape, adapter_weights, add_adapters, fingerprint, load_adapter, save_adapter
 from lm.model import Decoder
 from lm.tokenizer import Tokenizer
+from rag.types import InvalidInput
 from train.batches import Row, collate, pack_groups, row_from_json
 from train.forward import packed_logits, weighted_loss
 from train.loop import Loop, LoopOptions, TrainingFailed
 from train.measure import DevRow, answer_all, dev_sample, score
 from train.recipes import make_groups
 
-DEV_SIZES = {"nq_oracle": 24, "squad2": 24, "boolq": 16}
+DEV_SIZES = {"nq_oracle": 56, "squad2": 64, "boolq": 32}
 ROWS_FILE, REPORT_FILE, SETTINGS_FILE = "rows.jsonl", "recipe.json", "settings.json"
 HELD_OUT = 16  # groups whose loss is measured and never trained on
 
@@ -44,7 +45,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TuneOptions:
-    """What to tune, on what, and how. ``longest`` is the most tokens of a row (passages and their questions)."""
+    """What to tune, on what, and how. ``longest`` is the most tokens of a row (passages and their questions).
+
+    ``start``: folder of an adapter on the same base, of the same shape, to go on from (None: a fresh one).
+    """
 
     base: Path
     train: Path
@@ -52,7 +56,8 @@ class TuneOptions:
     out: Path
     loop: LoopOptions
     lora: LoraShape = field(default_factory=LoraShape)
-    longest: int = 1024
+    longest: int = 1152
+    start: Path | None = None
 
 
 def tune(options: TuneOptions) -> dict[str, Any]:
@@ -67,7 +72,7 @@ def tune(options: TuneOptions) -> dict[str, Any]:
     rows = _rows(options, tokenizer)
     model = model.bfloat16()
     model.tie()
-    add_adapters(model, options.lora, options.loop.seed)
+    _adapt(model, options, base_sha256)
     sample = dev_sample(options.dev, tokenizer, DEV_SIZES)
     loop = Loop(model, adapter_weights(model), rows[HELD_OUT:], options.loop, options.out)
     settings = {"loop": asdict(options.loop), "lora": asdict(options.lora), "base_sha256": base_sha256}
@@ -92,6 +97,13 @@ def tune(options: TuneOptions) -> dict[str, Any]:
         "val_loss": last["val_loss"],
         "dev": {name: value for name, value in last.items() if name != "val_loss"},
     }
+
+
+def _adapt(model: Decoder, options: TuneOptions, base_sha256: str) -> None:
+    if options.start is None:
+        add_adapters(model, options.lora, options.loop.seed)
+    elif (found := load_adapter(model, options.start, base_sha256)) != options.lora:
+        raise InvalidInput(f"{options.start}: an adapter of {found}, asked for {options.lora}; ask for its own shape")
 
 
 @torch.inference_mode()
@@ -139,6 +151,8 @@ def _write(folder: Path, name: str, text: str) -> None:
 def _identity(options: TuneOptions, base_sha256: str, rows: list[Row]) -> str:
     """A hash of all that decides the course of a run; how long it lasts and how often it is looked at do not."""
     settings = {**asdict(options.loop), "lora": asdict(options.lora), "base": base_sha256}
+    if options.start is not None:
+        settings["start"] = hashlib.sha256((options.start / WEIGHTS_FILE).read_bytes()).hexdigest()
     for name in ("minutes", "checkpoint_minutes", "measure_minutes"):
         del settings[name]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
@@ -162,6 +176,8 @@ def read_options(arguments: list[str]) -> TuneOptions:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--alpha", type=float, default=32.0)
+    parser.add_argument("--start", type=Path, help="folder of an adapter of the same base and shape to go on from")
+    parser.add_argument("--compile", action="store_true", help="compile the layers: faster after two minutes")
     parser.add_argument("--first-layer", type=int, default=0, help="lowest layer that is trained")
     parser.add_argument("--batch-tokens", type=int, default=3072)
     parser.add_argument("--accumulate", type=int, default=1)
@@ -175,10 +191,11 @@ def read_options(arguments: list[str]) -> TuneOptions:
         lr=given.lr,
         batch_tokens=given.batch_tokens,
         accumulate=given.accumulate,
+        compiled=given.compile,
         measure_minutes=given.measure_minutes,
     )
     lora = LoraShape(given.rank, given.alpha, given.first_layer)
-    return TuneOptions(given.base, given.train, given.dev, given.out, loop, lora)
+    return TuneOptions(given.base, given.train, given.dev, given.out, loop, lora, start=given.start)
 
 
 def main() -> None:
