@@ -176,6 +176,7 @@ ANSWER_EXAMPLE: dict[str, Any] = {
     "abstained": False,
     "reason": "",
     "support": 0.97,
+    "unanswerable": 0.03,
     "claims": [_CLAIM],
     "passages": [_QUOTE | {"score": 0.71}],
     "usage": {"prompt_tokens": 412, "completion_tokens": 9},
@@ -200,6 +201,7 @@ class Answer(Response):
     abstained: bool
     reason: str
     support: Probability
+    unanswerable: Probability | None
     claims: list[Claim]
     passages: list[Hit]
     usage: Usage

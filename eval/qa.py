@@ -49,7 +49,7 @@ class QaEvaluation:
     def ask_open(self, rows: Sequence[QaRow], progress: Progress) -> Iterator[tuple[QaRow, Answer, float]]:
         """Ingest every passage of ``rows``, then each row with its answer from that collection."""
         sources = dict.fromkeys(source for row in rows for source in row.passages)
-        self.ingester.ingest_documents((_document(source) for source in sources), COLLECTION, progress)
+        self.ingester.ingest_documents((as_document(source) for source in sources), COLLECTION, progress)
         for done, row in enumerate(rows, start=1):
             yield row, *_timed(self.pipeline.events(self._question(row)))
             progress(done, len(rows))
@@ -142,7 +142,8 @@ def _timed(events: Iterator[Event]) -> tuple[Answer, float]:
     return last.answer, (time.perf_counter() - started) * 1000
 
 
-def _document(source: SourceText) -> Document:
+def as_document(source: SourceText) -> Document:
+    """A passage of a data file as a document to ingest."""
     digest = hashlib.sha256(source.text.encode()).hexdigest()
     return Document(Source(passage_key(source), digest), _parsed(source))
 

@@ -7,20 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lm.decode import greedy
+from lm.decode import Gate, greedy
 from lm.engine import Engine, load_engine
 from lm.errors import LmError
 from lm.tokenizer import TextStream, Tokenizer
-from rag.prompt import Prompt
+from rag.prompt import NO_ANSWER, Prompt
 from rag.types import ModelBroken
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of the answer as it is written: its text (may be empty), and the probability of its token in [0, 1]."""
+    """A piece of the answer as it is written: its text (may be empty), and the probability of its token in [0, 1].
+
+    ``unanswerable``, on the first piece of a generator that can tell: how probable it holds it, in [0, 1], that the
+    passages lack the answer.
+    """
 
     text: str
     probability: float
+    unanswerable: float | None = None
 
 
 class Generator(Protocol):
@@ -29,8 +34,11 @@ class Generator(Protocol):
     name: str
     fingerprint: str
 
-    def stream(self, prompt: Prompt, max_new_tokens: int) -> Iterator[Piece]:
-        """The answer, one piece a token; stops at the end of the turn or after ``max_new_tokens``."""
+    def stream(self, prompt: Prompt, max_new_tokens: int, refuse_at: float) -> Iterator[Piece]:
+        """The answer, one piece a token; stops at the end of the turn or after ``max_new_tokens``.
+
+        A generator that can tell how probable a refusal is writes NO_ANSWER exactly if that reaches ``refuse_at``.
+        """
         ...
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -62,12 +70,18 @@ class LocalGenerator:
         except LmError as error:
             raise ModelBroken(f"{error}; remove the folder and run: answerable models pull") from error
 
-    def stream(self, prompt: Prompt, max_new_tokens: int) -> Iterator[Piece]:
-        """The answer, one piece a token; a character whose bytes span tokens comes whole, with its last token."""
-        ids = self.prompt_ids(prompt)
+    def stream(self, prompt: Prompt, max_new_tokens: int, refuse_at: float) -> Iterator[Piece]:
+        """The answer, one piece a token; a character whose bytes span tokens comes whole, with its last token.
+
+        The probability of refusing is that of NO_ANSWER's first token as the first of the answer.
+        """
+        gate = Gate(self._tokenizer.encode(NO_ANSWER)[0], refuse_at)
         text = TextStream(self._tokenizer)
-        for step in greedy(self._engine, ids, max_new_tokens, self._tokenizer.stop_ids):
-            yield Piece(text.push(step.token), step.probability)
+        for step in greedy(self._engine, self.prompt_ids(prompt), max_new_tokens, self._tokenizer.stop_ids, gate):
+            if step.token == gate.token and step.gated is not None:
+                yield Piece(NO_ANSWER, step.probability, step.gated)
+                return  # nothing else follows it, and each token takes its time
+            yield Piece(text.push(step.token), step.probability, step.gated)
         rest = text.finish()
         if rest:
             yield Piece(rest, 1.0)

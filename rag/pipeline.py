@@ -129,7 +129,7 @@ class Pipeline:
         passages = [hit.passage for hit in answer.passages]
         prompt = build_prompt(question, passages, self.limits.passage_tokens, self.generator.count_tokens)
         pieces = []
-        for piece in self.generator.stream(prompt, self.limits.max_new_tokens):
+        for piece in self.generator.stream(prompt, self.limits.max_new_tokens, self.policy.refuse_at):
             pieces.append(piece)
             if piece.text:
                 yield TextWritten(piece.text)
@@ -148,6 +148,7 @@ class Pipeline:
             abstained=bool(reason),
             reason=reason,
             support=0.0 if reason else min(claim.support for claim in claims),
+            unanswerable=pieces[0].unanswerable if pieces else None,
             claims=() if reason else claims,
             usage=Usage(self.generator.prompt_tokens(prompt), len(pieces)),
             timings_ms=replace(timings, total=timings.retrieve + generate_ms + verify_ms),

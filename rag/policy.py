@@ -17,9 +17,14 @@ REFUSAL = "The documents do not hold the answer to this question."
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the nearest passage's cosine, and the support of the best claim, must reach."""
+    """What the nearest passage's cosine, and the support of the best claim, must reach.
+
+    ``refuse_at``: the generator's own probability that the passages lack the answer, from which on it refuses; above 1
+    it never does.
+    """
 
     min_similarity: float = 0.35
+    refuse_at: float = 0.5
     min_support: float = 0.1
 
 

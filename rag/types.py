@@ -254,7 +254,8 @@ class ModelNames:
 class Answer:
     """The answer to a question, or a refusal (``abstained``) with its ``reason`` and the nearest passages.
 
-    ``support`` is the lowest support among the claims, 0 for a refusal.
+    ``support`` is the lowest support among the claims, 0 for a refusal. ``unanswerable`` is how probable the generator
+    held it, before it wrote, that the passages lack the answer; None where it was not asked or cannot tell.
     """
 
     id: str
@@ -263,6 +264,7 @@ class Answer:
     abstained: bool
     reason: str
     support: float
+    unanswerable: float | None = None
     claims: tuple[Claim, ...] = ()
     passages: tuple[Hit, ...] = ()
     usage: Usage = field(default_factory=Usage)

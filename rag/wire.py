@@ -40,6 +40,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "abstained": answer.abstained,
         "reason": answer.reason,
         "support": answer.support,
+        "unanswerable": answer.unanswerable,
         "claims": [claim_json(claim) for claim in answer.claims],
         "passages": [hit_json(hit) for hit in answer.passages],
         "usage": asdict(answer.usage),

@@ -66,7 +66,7 @@ class EchoGenerator:
     name = "echo"
     fingerprint = "ec40ec40ec40"
 
-    def stream(self, prompt: Prompt, max_new_tokens: int) -> Iterator[Piece]:
+    def stream(self, prompt: Prompt, max_new_tokens: int, refuse_at: float) -> Iterator[Piece]:
         for text in re.findall(r"\s*\S+", self.answer(prompt))[:max_new_tokens]:
             yield Piece(text, 1.0)
 
@@ -144,9 +144,9 @@ class HookedGenerator(EchoGenerator):
         self._before_piece = before_piece
         self.closed = 0
 
-    def stream(self, prompt: Prompt, max_new_tokens: int) -> Iterator[Piece]:
+    def stream(self, prompt: Prompt, max_new_tokens: int, refuse_at: float) -> Iterator[Piece]:
         try:
-            for number, piece in enumerate(super().stream(prompt, max_new_tokens)):
+            for number, piece in enumerate(super().stream(prompt, max_new_tokens, refuse_at)):
                 self._before_piece(number)
                 yield piece
         finally:

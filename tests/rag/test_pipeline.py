@@ -11,8 +11,8 @@ import pytest
 
 from rag.generate import Piece
 from rag.pipeline import Answered, ClaimChecked, Limits, PassagesFound, TextWritten, page_at, search_text
-from rag.policy import REFUSAL
-from rag.prompt import Prompt
+from rag.policy import REFUSAL, Policy
+from rag.prompt import NO_ANSWER, Prompt
 from rag.store import Source
 from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument, Question, Turn, Verdict
 from rag.wire import answer_json
@@ -30,7 +30,7 @@ class Says(EchoGenerator):
     def __init__(self, text: str):
         self._text = text
 
-    def stream(self, prompt: Prompt, max_new_tokens: int) -> Iterator[Piece]:
+    def stream(self, prompt: Prompt, max_new_tokens: int, refuse_at: float) -> Iterator[Piece]:
         yield Piece(self._text, 0.5)
 
 
@@ -159,7 +159,7 @@ def test_the_wire_form_is_plain_json(shelf: Shelf) -> None:
     body = answer_json(shelf.pipeline().answer(Question("When does the heater switch on below three degrees?")))
     assert json.loads(json.dumps(body)) == body
     assert list(body) == [
-        "id", "question", "answer", "abstained", "reason", "support", "claims", "passages", "usage", "timings_ms",
+        "id", "question", "answer", "abstained", "reason", "support", "unanswerable", "claims", "passages", "usage", "timings_ms",
         "models",
     ]  # fmt: skip
     assert set(body["claims"][0]) == {"text", "start", "end", "support", "verdict", "citations"}
@@ -172,3 +172,30 @@ def test_limits_bound_the_answer(shelf: Shelf) -> None:
     pipeline = shelf.pipeline(limits=Limits(max_new_tokens=2))
     answer = pipeline.answer(Question("When does the heater switch on below three degrees?"))
     assert answer.usage.completion_tokens == 2
+
+
+class Doubts(EchoGenerator):
+    """Can tell how probable a refusal is, and does as the policy says."""
+
+    def __init__(self, unanswerable: float):
+        self._unanswerable = unanswerable
+
+    def stream(self, prompt: Prompt, max_new_tokens: int, refuse_at: float) -> Iterator[Piece]:
+        text = NO_ANSWER if self._unanswerable >= refuse_at else self.answer(prompt)
+        yield Piece(text, 0.5, self._unanswerable)
+
+
+@pytest.mark.parametrize(("unanswerable", "refuse_at", "refused"), [(0.6, 0.5, True), (0.6, 0.7, False)])
+def test_the_policy_says_how_much_doubt_is_a_refusal(
+    shelf: Shelf, unanswerable: float, refuse_at: float, refused: bool
+) -> None:
+    pipeline = replace(shelf.pipeline(Doubts(unanswerable)), policy=Policy(refuse_at=refuse_at))
+    answer = pipeline.answer(Question("When does the heater switch on below three degrees?"))
+    assert answer.abstained is refused
+    assert answer.unanswerable == unanswerable == answer_json(answer)["unanswerable"]
+
+
+def test_doubt_is_unknown_where_the_generator_was_not_asked(shelf: Shelf) -> None:
+    pipeline = replace(shelf.pipeline(Doubts(0.9)), policy=Policy(min_similarity=1.1))
+    answer = pipeline.answer(Question("When does the heater switch on?"))
+    assert answer.abstained and answer.unanswerable is None
