@@ -24,6 +24,7 @@ from lm.model import Decoder
 from rag.types import AnswerableError, InvalidInput
 from train.batches import Row, batch_order, collate
 from train.forward import compiled_block, packed_logits, plain_block, weighted_loss
+from train.ranks import Ranks
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 METRICS_FILE = "metrics.jsonl"
@@ -82,7 +83,8 @@ class Progress:
 class Loop:
     """One run over ``rows`` in ``out``. ``identity`` is what must be the same for a checkpoint to be gone on from.
 
-    ``measure``, called every measure_minutes and at the end, gives figures for the metrics file.
+    ``measure``, called every measure_minutes and at the end, gives figures for the metrics file. ``ranks``: the
+    processes that share the run; a step takes ``accumulate`` batches of each.
     """
 
     def __init__(
@@ -92,10 +94,12 @@ class Loop:
         rows: Sequence[Row],
         options: LoopOptions,
         out: Path,
+        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
     ) -> None:
         if not rows:
             raise InvalidInput("0 rows to train on: give data files with usable questions")
         self.model, self.weights, self.rows, self.options, self.out = model, dict(weights), rows, options, out
+        self.ranks = ranks
         self.progress = Progress()
         self._optimizer = torch.optim.AdamW(
             self.weights.values(), lr=options.lr, betas=(0.9, 0.95), weight_decay=options.weight_decay
@@ -111,17 +115,18 @@ class Loop:
         or a checkpoint that cannot be read.
         """
         self.resume(identity)
+        self.ranks.wait()  # nobody writes the next checkpoint before all have read this one
         saved = measured = self.progress.seconds
         started = time.monotonic() - self.progress.seconds
         while self._share() < 1:
             self._log(self.step())
-            self.progress.seconds = time.monotonic() - started
+            self.progress.seconds = self.ranks.of_first(time.monotonic() - started)
             if self.progress.seconds - saved > 60 * self.options.checkpoint_minutes:
                 self.save(identity)
                 saved = self.progress.seconds
             if self.progress.seconds - measured > 60 * self.options.measure_minutes:
                 self._measure(measure)
-                self.progress.seconds = measured = time.monotonic() - started
+                self.progress.seconds = measured = self.ranks.of_first(time.monotonic() - started)
         self._measure(measure)
         self.save(identity)
         return self.progress
@@ -136,6 +141,8 @@ class Loop:
             part = weighted_loss(packed_logits(self.model, batch, self._block), batch) / self.options.accumulate
             part.backward()  # type: ignore[no-untyped-call]
             loss, tokens, examples = loss + part.item(), tokens + batch.tokens, examples + batch.examples
+        self.ranks.average_gradients(self.weights.values())
+        loss, tokens, examples = self.ranks.sum(loss / self.ranks.world, tokens, examples)
         norm = float(nn.utils.clip_grad_norm_(self.weights.values(), self.options.clip))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._optimizer.zero_grad()
@@ -162,6 +169,8 @@ class Loop:
 
     def save(self, identity: str) -> None:
         """Write the checkpoint; the one before stays until this one is whole. Raises TrainingFailed for a full disk."""
+        if not self.ranks.first:
+            return
         tensors: dict[str, Tensor] = {"random": torch.get_rng_state()}
         for name, weight in self.weights.items():
             tensors[f"weight.{name}"] = weight.detach()
@@ -213,8 +222,8 @@ class Loop:
         return max(by_step, by_time)
 
     def _batch(self, turn: int) -> list[int]:
-        """Rows of the next batch: epoch after epoch, each in its own order."""
-        place = self.progress.step * self.options.accumulate + turn
+        """Rows of the next batch: epoch after epoch, each in its own order; the processes take them by turns."""
+        place = (self.progress.step * self.options.accumulate + turn) * self.ranks.world + self.ranks.rank
         epoch = 0
         while place >= len(self._order(epoch)):
             place -= len(self._order(epoch))
@@ -228,11 +237,15 @@ class Loop:
         return self._orders[epoch]
 
     def _measure(self, measure: Callable[[], dict[str, Any]]) -> None:
-        figures = measure()
-        self.progress.measured.append(figures)
-        self._log(figures)
+        if self.ranks.first:
+            figures = measure()
+            self.progress.measured.append(figures)
+            self._log(figures)
+        self.ranks.wait()
 
     def _log(self, figures: dict[str, Any]) -> None:
+        if not self.ranks.first:
+            return
         line = {"step": self.progress.step, "seconds": round(self.progress.seconds, 1), **figures}
         try:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -243,7 +256,7 @@ class Loop:
 
     def _cut_metrics(self) -> None:
         path = self.out / METRICS_FILE
-        if path.is_file():
+        if self.ranks.first and path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.progress.step]
             path.write_text("".join(kept), encoding="utf-8")

@@ -4,7 +4,8 @@
         --train qa/train --dev qa/dev --out runs/tune-1 --minutes 65
 
 Run the same command again after a kill: it goes on from the last checkpoint. OMP_WAIT_POLICY matters where other
-programs use the cores too: threads that spin while they wait made a step four times as slow on a busy machine.
+programs use the cores too: threads that spin while they wait made a step four times as slow on a busy machine. Several
+processes share a run through torchrun (train/ranks.py).
 
 OUT gets adapter_model.safetensors and adapter_config.json (at the end, and at each measurement), metrics.jsonl,
 settings.json, checkpoint.safetensors, and the examples: rows.jsonl as tokens, recipe.json what they were made of. Base
@@ -34,6 +35,7 @@ from train.batches import Row, collate, pack_groups, row_from_json
 from train.forward import packed_logits, weighted_loss
 from train.loop import Loop, LoopOptions, TrainingFailed
 from train.measure import DevRow, answer_all, dev_sample, score
+from train.ranks import Ranks, join, leave
 from train.recipes import make_groups
 
 DEV_SIZES = {"nq_oracle": 56, "squad2": 64, "boolq": 32}
@@ -63,20 +65,35 @@ class TuneOptions:
 def tune(options: TuneOptions) -> dict[str, Any]:
     """Tune, or go on tuning, and return {out, steps, seconds, tokens, loss, val_loss, dev}.
 
+    Of several processes the first measures; to the others val_loss is None and dev empty.
+
     Raises CheckpointMissing or CheckpointBroken for the base, InvalidInput for the data or a folder that holds another
     run, TrainingFailed where the run cannot go on.
     """
+    ranks = join()
+    try:
+        return _tune(options, ranks)
+    finally:
+        leave(ranks)
+
+
+def _tune(options: TuneOptions, ranks: Ranks) -> dict[str, Any]:
     tokenizer = Tokenizer.load(options.base)
     model = load(options.base)
     base_sha256 = fingerprint(model)
+    if not ranks.first:
+        ranks.wait()  # the first one writes the rows that all read
     rows = _rows(options, tokenizer)
+    if ranks.first:
+        ranks.wait()
     model = model.bfloat16()
     model.tie()
     _adapt(model, options, base_sha256)
     sample = dev_sample(options.dev, tokenizer, DEV_SIZES)
-    loop = Loop(model, adapter_weights(model), rows[HELD_OUT:], options.loop, options.out)
+    loop = Loop(model, adapter_weights(model), rows[HELD_OUT:], options.loop, options.out, ranks)
     settings = {"loop": asdict(options.loop), "lora": asdict(options.lora), "base_sha256": base_sha256}
-    _write(options.out, SETTINGS_FILE, json.dumps(settings, indent=1) + "\n")
+    if ranks.first:
+        _write(options.out, SETTINGS_FILE, json.dumps(settings, indent=1) + "\n")
 
     def measure() -> dict[str, Any]:
         save_adapter(model, options.out, base_sha256, options.lora)
@@ -85,9 +102,8 @@ def tune(options: TuneOptions) -> dict[str, Any]:
         return figures
 
     log.info("%d rows of %d tokens", len(rows), sum(len(row.ids) for row in rows))
-    progress = loop.run(_identity(options, base_sha256, rows), measure)
-    save_adapter(model, options.out, base_sha256, options.lora)
-    last = progress.measured[-1]
+    progress = loop.run(_identity(options, base_sha256, rows, ranks.world), measure)
+    last = progress.measured[-1] if ranks.first else {"val_loss": None}
     return {
         "out": str(options.out),
         "steps": progress.step,
@@ -148,9 +164,11 @@ def _write(folder: Path, name: str, text: str) -> None:
         raise TrainingFailed(f"{folder / name}: cannot be written ({error}); make room and start again") from error
 
 
-def _identity(options: TuneOptions, base_sha256: str, rows: list[Row]) -> str:
+def _identity(options: TuneOptions, base_sha256: str, rows: list[Row], world: int) -> str:
     """A hash of all that decides the course of a run; how long it lasts and how often it is looked at do not."""
     settings = {**asdict(options.loop), "lora": asdict(options.lora), "base": base_sha256}
+    if world > 1:
+        settings["world"] = world
     if options.start is not None:
         settings["start"] = hashlib.sha256((options.start / WEIGHTS_FILE).read_bytes()).hexdigest()
     for name in ("minutes", "checkpoint_minutes", "measure_minutes"):
@@ -199,9 +217,11 @@ def read_options(arguments: list[str]) -> TuneOptions:
 
 
 def main() -> None:
-    """Tunes, and prints the result as JSON."""
+    """Tunes, and the first process prints the result as JSON."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    sys.stdout.write(json.dumps(tune(read_options(sys.argv[1:]))) + "\n")
+    result = tune(read_options(sys.argv[1:]))
+    if result["val_loss"] is not None:
+        sys.stdout.write(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":
