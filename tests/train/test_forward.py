@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from lm.checkpoint import load
 from lm.lora import LoraShape, adapter_weights, add_adapters
 from train.batches import Tokens, collate, pack
-from train.forward import packed_logits, weighted_loss
+from train.forward import compiled_block, packed_logits, plain_block, weighted_loss
 
 
 def group(seed: int, shared: int, lengths: tuple[int, ...]) -> list[Tokens]:
@@ -50,3 +51,21 @@ def test_the_loss_and_its_gradient_are_those_of_separate_prompts(base: Path) -> 
         gradients.append([loss.detach(), *(weight.grad for weight in adapter_weights(model).values())])
     for packed, alone in zip(*gradients, strict=True):
         torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch looks at it while it compiles
+def test_compiled_layers_give_the_same_loss_and_gradient(base: Path) -> None:
+    results = []
+    for block in (plain_block, compiled_block()):
+        model = load(base)
+        add_adapters(model, LoraShape(4, 8.0), seed=1)
+        with torch.no_grad():
+            for weight in adapter_weights(model).values():
+                weight.add_(0.05)
+        for seed, lengths in ((4, (3, 6)), (5, (2, 2, 9))):  # two shapes: compiled once for both
+            batch = collate([pack(group(seed, 12, lengths))])
+            weighted_loss(packed_logits(model, batch, block), batch).backward()  # type: ignore[no-untyped-call]
+        results.append([weight.grad for weight in adapter_weights(model).values()])
+    for plain, compiled in zip(*results, strict=True):
+        torch.testing.assert_close(plain, compiled, atol=1e-5, rtol=1e-3)

@@ -9,7 +9,7 @@ import pytest
 
 import train.tune
 from lm.checkpoint import load
-from lm.lora import fingerprint, load_adapter, merge
+from lm.lora import LoraShape, fingerprint, load_adapter, merge
 from rag.types import InvalidInput
 from train.loop import LoopOptions
 from train.recipes import make_groups
@@ -57,6 +57,25 @@ def test_other_settings_do_not_go_on_with_a_run(
     tune(options(0.001))
     with pytest.raises(InvalidInput, match="other data, base or settings"):
         tune(options(0.002))
+
+
+@pytest.mark.usefixtures("small_data")
+def test_a_run_goes_on_from_the_adapter_of_another(
+    base: Path, train_folder: Path, dev_folder: Path, tmp_path: Path
+) -> None:
+    def options(name: str, rank: int = 16, start: Path | None = None) -> TuneOptions:
+        loop = LoopOptions(steps=3, lr=0.01, batch_tokens=1000)
+        shape = LoraShape(rank, 32.0)
+        return TuneOptions(base, train_folder, dev_folder, tmp_path / name, loop, shape, longest=2000, start=start)
+
+    first = tune(options("first"))
+    second = tune(options("second", start=tmp_path / "first"))
+    assert second["val_loss"] < first["val_loss"]
+    steps = [json.loads(line) for line in (tmp_path / "second" / "metrics.jsonl").read_text().splitlines()]
+    fresh = [json.loads(line) for line in (tmp_path / "first" / "metrics.jsonl").read_text().splitlines()]
+    assert steps[0]["loss"] < fresh[0]["loss"] - 0.1  # the same batch, after three steps on others
+    with pytest.raises(InvalidInput, match=r"rank=16.*asked for.*rank=8"):
+        tune(options("third", rank=8, start=tmp_path / "first"))
 
 
 def test_the_command_line_names_everything() -> None:
