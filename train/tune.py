@@ -117,7 +117,10 @@ def _tune(options: TuneOptions, ranks: Ranks) -> dict[str, Any]:
 
 def _adapt(model: Decoder, options: TuneOptions, base_sha256: str) -> None:
     if options.start is None:
-        add_adapters(model, options.lora, options.loop.seed)
+        try:
+            add_adapters(model, options.lora, options.loop.seed)
+        except ValueError as error:
+            raise InvalidInput(str(error)) from error
     elif (found := load_adapter(model, options.start, base_sha256)) != options.lora:
         raise InvalidInput(f"{options.start}: an adapter of {found}, asked for {options.lora}; ask for its own shape")
 
@@ -179,16 +182,17 @@ def _identity(options: TuneOptions, base_sha256: str, rows: list[Row], world: in
     return digest.hexdigest()
 
 
-def read_options(arguments: list[str]) -> TuneOptions:
-    """The options of a command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def option_parser(prog: str | None = None, base: Path | None = None) -> argparse.ArgumentParser:
+    """The options of a command line; ``base`` is the default of --base, which has to be given otherwise."""
+    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, text in (
         ("base", "folder of the base checkpoint"),
         ("train", "folder of question files to train on"),
         ("dev", "folder of question files to measure on, never trained on"),
         ("out", "folder of the run"),
     ):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=text)
+        default = base if name == "base" else None
+        parser.add_argument(f"--{name}", type=Path, required=default is None, default=default, help=text)
     parser.add_argument("--minutes", type=float, default=65.0, help="time limit (0: none)")
     parser.add_argument("--steps", type=int, default=0, help="limit in optimizer steps (0: none)")
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -201,7 +205,11 @@ def read_options(arguments: list[str]) -> TuneOptions:
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--measure-minutes", type=float, default=15.0)
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def to_options(given: argparse.Namespace) -> TuneOptions:
+    """What the parsed options say. Raises InvalidInput for values that no run can have."""
     loop = LoopOptions(
         steps=given.steps,
         minutes=given.minutes,
@@ -212,8 +220,16 @@ def read_options(arguments: list[str]) -> TuneOptions:
         compiled=given.compile,
         measure_minutes=given.measure_minutes,
     )
-    lora = LoraShape(given.rank, given.alpha, given.first_layer)
+    try:
+        lora = LoraShape(given.rank, given.alpha, given.first_layer)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
     return TuneOptions(given.base, given.train, given.dev, given.out, loop, lora, start=given.start)
+
+
+def read_options(arguments: list[str]) -> TuneOptions:
+    """The options of a command line."""
+    return to_options(option_parser().parse_args(arguments))
 
 
 def main() -> None:
