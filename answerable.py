@@ -12,7 +12,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from cli import ask, documents, evaluate, index, ingest, models, serve
+from cli import ask, documents, evaluate, index, ingest, models, serve, train
 from rag.settings import load_settings
 from rag.types import AnswerableError
 
@@ -31,9 +31,10 @@ app.command()(ask.search)
 app.command()(serve.serve)
 app.command()(index.doctor)
 app.add_typer(documents.app, name="documents", help="List, show and delete the documents of a collection.")
-app.add_typer(models.app, name="models", help="List, bring and check the models on this machine.")
+app.add_typer(models.app, name="models", help="List, bring, check and export the models on this machine.")
 app.add_typer(index.app, name="index", help="Look at the vector index and build it again.")
 app.add_typer(evaluate.app, name="eval", help="Measure answers, claims and retrieval on data files.")
+app.add_typer(train.app, name="train", help="Train the in-house models.")
 
 
 @app.callback()

@@ -1,9 +1,15 @@
-"""Greedy decoding: always the most probable next token, one step at a time."""
+"""Decoding, one token a step: the loop that every way of choosing a token goes through, and greedy decoding.
+
+lm/sample.py draws tokens instead, lm/lookup.py guesses several at once, lm/batch.py writes several answers side by
+side, lm/beam.py searches. No torch in any of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +23,13 @@ class Step:
     """A token of the answer and the probability, in [0, 1], that the model gave it.
 
     gated: on the first step of an answer that has a `Gate`, the probability of the gate's token; None elsewhere.
+    alternatives: the most probable tokens at this place, best first, with their probabilities, where asked for.
     """
 
     token: int
     probability: float
     gated: float | None = None
+    alternatives: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +43,47 @@ class Gate:
     least: float
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where an answer ends: after ``max_new_tokens``, or before the first token of ``stop_ids``."""
+
+    max_new_tokens: int
+    stop_ids: frozenset[int]
+
+
+# From logits (V,) and the tokens so far, prompt included, the next token. One answer's: it may keep state.
+Choose = Callable[[NDArray[np.float32], Sequence[int]], Step]
+
+# From the tokens so far, prompt included, those that may come next; any number, also none. One answer's.
+Guess = Callable[[Sequence[int]], Sequence[int]]
+
+
 def greedy(
     engine: Engine, prompt: Sequence[int], max_new_tokens: int, stop_ids: frozenset[int], gate: Gate | None = None
 ) -> Iterator[Step]:
-    """Continue ``prompt`` by up to ``max_new_tokens`` tokens; a stop id ends the answer and is not part of it.
+    """Continue ``prompt`` by up to ``max_new_tokens`` tokens, each the most probable one, as `decode` does.
 
-    ``gate`` decides the first token in place of the maximum. The prompt is checked in this call, before the first
-    step: raises PromptInvalid when it is empty or it or the gate holds an id outside the vocabulary, PromptTooLong
-    when it and ``max_new_tokens`` exceed the window. Closing the iterator early frees the session.
+    ``gate`` decides the first token in place of the maximum; PromptInvalid when it is outside the vocabulary.
     """
-    check_prompt(engine, prompt, max_new_tokens)
-    if gate is not None:
-        _check_ids(engine, (gate.token,))
-    return _steps(engine, prompt, max_new_tokens, stop_ids, gate)
+    return decode(engine, prompt, Limits(max_new_tokens, stop_ids), choose_greedily(engine, gate))
+
+
+def decode(
+    engine: Engine, prompt: Sequence[int], limits: Limits, choose: Choose, guess: Guess | None = None
+) -> Iterator[Step]:
+    """Continue ``prompt``, token by token; a stop id ends the answer and is not part of it.
+
+    Tokens that ``guess`` foresees are fed together with the one before them and kept as far as ``choose`` agrees: the
+    answer is the same, in fewer calls. The prompt is checked in this call, before the first step: raises PromptInvalid
+    when it is empty or holds an id outside the vocabulary, PromptTooLong when it and ``max_new_tokens`` exceed the
+    window. Closing the iterator early frees the session.
+    """
+    check_prompt(engine, prompt, limits.max_new_tokens)
+    return _steps(engine, prompt, limits, choose, guess)
 
 
 def check_prompt(engine: Engine, prompt: Sequence[int], max_new_tokens: int) -> None:
-    """Raise PromptInvalid or PromptTooLong, as `greedy` does."""
+    """Raise PromptInvalid or PromptTooLong, as `decode` does."""
     if max_new_tokens < 1:
         raise PromptInvalid(f"max_new_tokens is {max_new_tokens}: ask for at least 1")
     if not prompt:
@@ -68,26 +100,49 @@ def _check_ids(engine: Engine, ids: Sequence[int]) -> None:
 
 
 def _steps(
-    engine: Engine, prompt: Sequence[int], max_new_tokens: int, stop_ids: frozenset[int], gate: Gate | None
+    engine: Engine, prompt: Sequence[int], limits: Limits, choose: Choose, guess: Guess | None
 ) -> Iterator[Step]:
-    with engine.session(len(prompt) + max_new_tokens) as session:
-        logits = session.feed(prompt)
-        for count in range(1, max_new_tokens + 1):
-            step = _gated(logits, gate) if gate is not None and count == 1 else _most_probable(logits)
-            if step.token in stop_ids:
-                return
-            yield step
-            if count < max_new_tokens:
-                logits = session.feed((step.token,))
+    ids, end = list(prompt), len(prompt) + limits.max_new_tokens
+    # Wrong guesses keep their places: room for as many as there are new tokens, where the window has it.
+    capacity = end if guess is None else min(engine.window, end + limits.max_new_tokens)
+    with engine.session(capacity) as session:
+        logits = session.feed(prompt)[None]  # (1, V)
+        guessed: Sequence[int] = ()
+        places = len(prompt)
+        while True:
+            for agreed, row in enumerate(logits):
+                step = choose(row, ids)
+                if step.token in limits.stop_ids:
+                    return
+                ids.append(step.token)
+                yield step
+                if len(ids) == end:
+                    return
+                if agreed == len(guessed) or guessed[agreed] != step.token:
+                    break
+            session.drop(len(guessed) - agreed)
+            # The token itself and, should no guess be right, one more feed for each token but the last.
+            room = min(end - len(ids) - 1, capacity - places - (end - len(ids)))
+            guessed = guess(ids)[:room] if guess is not None and room > 0 else ()
+            logits = session.feed_each((step.token, *guessed))  # (1 + guesses, V)
+            places += 1 + len(guessed)
 
 
-def _most_probable(logits: NDArray[np.float32]) -> Step:
-    token = int(logits.argmax())
-    # The largest term of the softmax is 1 / sum(exp(x - max)), which cannot overflow.
-    return Step(token, float(1.0 / np.exp(logits - logits[token]).sum(dtype=np.float64)))
+def choose_greedily(engine: Engine, gate: Gate | None = None) -> Choose:
+    """The most probable token, but for the first of an answer that has a ``gate``.
+
+    Raises PromptInvalid for a gate outside the vocabulary.
+    """
+    if gate is None:
+        return lambda logits, _: _most_probable(logits)
+    _check_ids(engine, (gate.token,))
+    ways: Iterator[Callable[[NDArray[np.float32]], Step]] = chain(
+        [partial(_by_gate, gate=gate)], repeat(_most_probable)
+    )
+    return lambda logits, _: next(ways)(logits)
 
 
-def _gated(logits: NDArray[np.float32], gate: Gate) -> Step:
+def _by_gate(logits: NDArray[np.float32], gate: Gate) -> Step:
     probabilities = softmax(logits)
     gated = float(probabilities[gate.token])
     if gated >= gate.least:
@@ -98,8 +153,14 @@ def _gated(logits: NDArray[np.float32], gate: Gate) -> Step:
     return Step(token, float(probabilities[token]), gated)
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities (V,) of logits (V,)."""
+def _most_probable(logits: NDArray[np.float32]) -> Step:
+    token = int(logits.argmax())
+    # The largest term of the softmax is 1 / sum(exp(x - max)), which cannot overflow.
+    return Step(token, float(1.0 / np.exp(logits - logits[token]).sum(dtype=np.float64)))
+
+
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Probabilities (V,) of logits (V,), some of which may be -inf."""
     powers = np.exp(logits.astype(np.float64) - float(logits.max()))
     probabilities: NDArray[np.float64] = powers / powers.sum()
     return probabilities

@@ -5,6 +5,7 @@ LmError
  +- CheckpointBroken    the file is there, but cut short, altered, or of a model this code does not run
  +- PromptInvalid       nothing to continue, an unknown role, ids that are not in the vocabulary
  |   +- PromptTooLong   prompt and new tokens do not fit the model's window
+ +- DecodingInvalid     a way of decoding that there is not: a temperature below 0, no beams, an empty stop string
  +- DeviceMissing       the device asked for is not on this machine
 
 ``str(error)`` is one line that holds the offending value and the cure.
@@ -40,6 +41,10 @@ class PromptTooLong(PromptInvalid):
             f"prompt of {prompt_tokens} tokens plus {new_tokens} new ones exceeds the window of {window}: "
             f"shorten the prompt to {max(window - new_tokens, 0)} tokens or ask for fewer new ones"
         )
+
+
+class DecodingInvalid(LmError):
+    """A value outside what decoding can do."""
 
 
 class DeviceMissing(LmError):

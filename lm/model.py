@@ -56,6 +56,10 @@ class KVCache:
             self.length = end
         return pair[0], pair[1]
 
+    def pick(self, rows: Tensor) -> None:
+        """Go on with ``rows`` (int64) of the batch, each any number of times."""
+        self._room = self._room[:, :, rows]
+
 
 class RMSNorm(nn.Module):
     """Divide by the root mean square over the last axis, computed in fp32, and scale each dimension."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lm.config import DecoderConfig
+from lm.engine import Session
 from lm.errors import CheckpointBroken, CheckpointMissing
 from lm.ov import ov
 
@@ -73,20 +74,20 @@ class OpenVinoEngine:
             self._idle.put(request)
 
 
-class OpenVinoSession:
+class OpenVinoSession(Session):
     """One request's KV cache, held by its infer request."""
 
     def __init__(self, request: Any) -> None:
+        super().__init__()
         self._request = request
-        self._length = 0
 
-    def feed(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """Append ``ids`` and return logits (V,) for the token after the last of them."""
-        self._length += len(ids)
-        self._request.set_tensor("ids", ov.Tensor(np.array([ids], dtype=np.int64)))
-        self._request.set_tensor("mask", ov.Tensor(np.ones((1, self._length), dtype=np.int64)))
-        self._request.set_tensor("at", ov.Tensor(np.array([len(ids) - 1], dtype=np.int64)))
-        self._request.set_tensor("beam_idx", ov.Tensor(np.zeros(1, dtype=np.int32)))
+    def _run(
+        self, ids: NDArray[np.int64], mask: NDArray[np.int64], rows: Sequence[int] | None, at: Sequence[int]
+    ) -> NDArray[np.float32]:
+        self._request.set_tensor("ids", ov.Tensor(ids))
+        self._request.set_tensor("mask", ov.Tensor(mask))
+        self._request.set_tensor("at", ov.Tensor(np.array(at, dtype=np.int64)))
+        self._request.set_tensor("beam_idx", ov.Tensor(np.array(range(len(ids)) if rows is None else rows, np.int32)))
         self._request.infer()
-        logits: NDArray[np.float32] = self._request.get_tensor("logits").data[0, 0].copy()
+        logits: NDArray[np.float32] = self._request.get_tensor("logits").data.copy()
         return logits

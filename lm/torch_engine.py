@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from lm.checkpoint import load
+from lm.engine import Session
 from lm.errors import DeviceMissing
 from lm.model import Decoder, KVCache
 
@@ -36,19 +37,27 @@ class TorchEngine:
         yield TorchSession(self._model, capacity)
 
 
-class TorchSession:
+class TorchSession(Session):
     """One request's KV cache."""
 
     def __init__(self, model: Decoder, capacity: int) -> None:
+        super().__init__()
         self._model = model
-        self._like = model.lm_head.weight
-        self._cache = KVCache(model.config, capacity, like=self._like)
+        self._capacity = capacity
+        self._cache: KVCache | None = None
 
-    def feed(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """Append ``ids`` and return logits (V,) for the token after the last of them."""
+    def _run(
+        self, ids: NDArray[np.int64], mask: NDArray[np.int64], rows: Sequence[int] | None, at: Sequence[int]
+    ) -> NDArray[np.float32]:
+        like = self._model.lm_head.weight
         # Entered per call, not per session: the flag is a thread's, and a session may be left on another.
         with torch.inference_mode():
-            new = torch.tensor([list(ids)], dtype=torch.int64, device=self._like.device)  # (1, T)
-            last = torch.tensor([len(ids) - 1], device=self._like.device)  # (1,)
-            logits = self._model(new, cache=self._cache, at=last)  # (1, 1, V)
-            return logits[0, 0].float().cpu().numpy()  # type: ignore[no-any-return]
+            if self._cache is None:
+                self._cache = KVCache(self._model.config, self._capacity, len(ids), like)
+            if rows is not None:
+                self._cache.pick(torch.tensor(list(rows), device=like.device))
+            new = torch.from_numpy(ids).to(like.device)  # (B, T)
+            # No mask where all are tokens: attention is faster without one.
+            seen = None if mask.all() else torch.from_numpy(mask).to(like.device).bool()  # (B, S)
+            logits = self._model(new, seen, self._cache, torch.tensor(list(at), device=like.device))  # (B, N, V)
+            return logits.float().cpu().numpy()  # type: ignore[no-any-return]

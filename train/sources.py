@@ -36,7 +36,8 @@ class Source:
 
     ``questions``: most questions to take (0: all). ``tokenised``: punctuation stands apart and must be joined.
     ``alike``: another passage of the file may well answer its questions, so distractors are drawn at random and no
-    question is called unanswerable for want of its passage. ``free``: answers need not be in the text.
+    question is called unanswerable for want of its passage. ``free``: answers need not be in the text. ``optional``:
+    made by a command of ours, and left out where it was not run.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Source:
     tokenised: bool = False
     alike: bool = False
     free: bool = False
+    optional: bool = False
 
 
 SOURCES = (
@@ -57,6 +59,7 @@ SOURCES = (
     Source("boolq"),
     Source("condaqa", 1200, alike=True),
     Source("strategyqa", 300),
+    Source("claims", 4500, alike=True, optional=True),  # python -m train.claim_questions
     Source("fairytaleqa", 500, alike=True, free=True),
     Source("doc2dial", 600, alike=True),
 )
@@ -115,8 +118,10 @@ def read_dev(folder: Path) -> Seen:
 def read_source(folder: Path, source: Source, seen: Seen, counts: Counter[str]) -> list[Unit]:
     """The units of one data file, without what ``seen`` holds; ``counts`` gets rows read, repeated and unusable.
 
-    Raises InvalidInput when the file is not in ``folder`` or cannot be read.
+    Raises InvalidInput when the file is not in ``folder``, unless it is optional, or cannot be read.
     """
+    if source.optional and not any(path.name.split(".")[0] == source.name for path in _files(folder)):
+        return []
     path = question_file(folder, source.name)
     paragraphs: dict[SourceText, list[QaRow]] = {}
     for row in read_qa(path):

@@ -198,7 +198,8 @@ def option_parser(prog: str | None = None, base: Path | None = None) -> argparse
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--alpha", type=float, default=32.0)
-    parser.add_argument("--start", type=Path, help="folder of an adapter of the same base and shape to go on from")
+    # Not "--start": torchrun takes that for an option of its own, wherever it stands.
+    parser.add_argument("--adapter", type=Path, help="folder of an adapter of the same base and shape to go on from")
     parser.add_argument("--compile", action="store_true", help="compile the layers: faster after two minutes")
     parser.add_argument("--first-layer", type=int, default=0, help="lowest layer that is trained")
     parser.add_argument("--batch-tokens", type=int, default=3072)
@@ -224,7 +225,7 @@ def to_options(given: argparse.Namespace) -> TuneOptions:
         lora = LoraShape(given.rank, given.alpha, given.first_layer)
     except ValueError as error:
         raise InvalidInput(str(error)) from error
-    return TuneOptions(given.base, given.train, given.dev, given.out, loop, lora, start=given.start)
+    return TuneOptions(given.base, given.train, given.dev, given.out, loop, lora, start=given.adapter)
 
 
 def read_options(arguments: list[str]) -> TuneOptions:

@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 ANSWER_FIELDS = {
-    "id", "question", "answer", "abstained", "reason", "support", "claims", "passages", "usage", "timings_ms", "models"
+    "id", "question", "answer", "abstained", "reason", "support", "unanswerable", "claims", "passages", "usage",
+    "timings_ms", "models",
 }  # fmt: skip
 METRICS = {
     "n", "em", "f1", "rouge_l", "answer_rate", "refusal_precision", "refusal_recall", "refusal_f1", "support_auroc",

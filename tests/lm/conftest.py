@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gguf
 import pytest
 import tokenizers
 import torch
 from tokenizers import models, pre_tokenizers, trainers
+from transformers import LlamaForCausalLM
 
 from lm.checkpoint import save
+from lm.config import read_config
+from lm.engine import Engine
+from lm.export import export_openvino
 from lm.model import Decoder, DecoderConfig
+from lm.openvino_engine import OpenVinoEngine
 from lm.tokenizer import Tokenizer, Vocabulary, tokenizer_json
+from lm.torch_engine import TorchEngine
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEXT = (
@@ -85,6 +93,38 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: Decoder, v
 @pytest.fixture(scope="session")
 def tokenizer(tiny_folder: Path) -> Tokenizer:
     return Tokenizer.load(tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def wide_folder(tmp_path_factory: pytest.TempPathFactory, tiny_config: DecoderConfig) -> Path:
+    """A random decoder whose heads are wide enough for OpenVINO's fused attention: checkpoint, float32/."""
+    torch.manual_seed(11)
+    model = Decoder(replace(tiny_config, hidden_size=192, intermediate_size=256, head_dim=32, window=200))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.07)  # so that answers repeat themselves here and there
+    folder = tmp_path_factory.mktemp("wide")
+    save(model, folder)
+    export_openvino(folder, folder / "float32", weights="float32")
+    return folder
+
+
+@pytest.fixture(scope="session", params=["torch", "openvino"])
+def either_engine(request: pytest.FixtureRequest, wide_folder: Path) -> Engine:
+    """Each engine in turn, both with all numbers in fp32."""
+    if request.param == "torch":
+        return TorchEngine(wide_folder)
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+    return OpenVinoEngine(wide_folder / "float32", read_config(wide_folder), settings)
+
+
+@pytest.fixture(scope="session")
+def theirs(wide_folder: Path) -> Any:
+    """transformers' model of the wide folder, which ends an answer only where a test says so."""
+    model = LlamaForCausalLM.from_pretrained(wide_folder).eval()
+    model.generation_config.eos_token_id = None
+    model.generation_config.pad_token_id = 0
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -1,24 +1,36 @@
-"""Greedy decoding on the torch engine, against an argmax loop without a cache."""
+"""Greedy decoding against an argmax loop without a cache and against transformers' generate; sessions and their end."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from lm.batch import greedy_batch
 from lm.decode import greedy
-from lm.engine import load_engine
+from lm.engine import Engine, Session, load_engine
 from lm.errors import CheckpointMissing, DeviceMissing, PromptInvalid, PromptTooLong
+from lm.lookup import greedy_lookup
 from lm.model import Decoder
+from lm.sample import Sampling, sample
 from lm.torch_engine import TorchEngine
 
 PROMPT = [5, 17, 300, 42, 9]
 NEVER: frozenset[int] = frozenset()
+
+
+def prompts(count: int) -> list[list[int]]:
+    random = np.random.default_rng(3)
+    return [random.integers(3, 400, size=random.integers(1, 60)).tolist() for _ in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +55,12 @@ def test_tokens_and_probabilities(engine: TorchEngine, tiny_model: Decoder) -> N
     assert [step.probability for step in steps] == pytest.approx([p for _, p in expected], abs=1e-5)
 
 
+def test_tokens_are_those_of_generate(either_engine: Engine, theirs: Any) -> None:
+    for prompt in prompts(6):
+        written = theirs.generate(torch.tensor([prompt]), max_new_tokens=30, do_sample=False)[0, len(prompt) :]
+        assert [step.token for step in greedy(either_engine, prompt, 30, NEVER)] == written.tolist()
+
+
 def test_a_stop_token_ends_the_answer_and_is_not_in_it(engine: TorchEngine, tiny_model: Decoder) -> None:
     tokens = [token for token, _ in argmax_loop(tiny_model, PROMPT, 20)]
     stop = next(token for token in tokens if tokens.index(token) >= 3)
@@ -50,15 +68,16 @@ def test_a_stop_token_ends_the_answer_and_is_not_in_it(engine: TorchEngine, tiny
 
 
 def test_huge_logits_keep_probabilities_finite() -> None:
+    class Steepest(Session):
+        def _run(self, *_: object) -> NDArray[np.float32]:
+            return np.array([[[-3e38, 3e38, 3e38]]], dtype=np.float32)
+
     class Steep:
         window, vocab_size = 10, 3
 
         @contextmanager
-        def session(self, capacity: int) -> Iterator[Steep]:
-            yield self
-
-        def feed(self, ids: object) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-            return np.array([-3e38, 3e38, 3e38], dtype=np.float32)
+        def session(self, capacity: int) -> Iterator[Session]:
+            yield Steepest()
 
     with np.errstate(over="ignore"):
         (step,) = greedy(Steep(), [0], 1, NEVER)
@@ -137,3 +156,48 @@ def test_bf16(tiny_folder: Path, tiny_model: Decoder) -> None:
         logits = torch.from_numpy(session.feed(PROMPT))
     expected = tiny_model(torch.tensor([PROMPT]))[0, -1].detach()
     assert torch.cosine_similarity(logits, expected, dim=0) > 0.99
+
+
+class Counting:
+    """An engine that knows how many of its sessions are open."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.window, self.vocab_size = engine, engine.window, engine.vocab_size
+        self.open = 0
+
+    @contextmanager
+    def session(self, capacity: int) -> Iterator[Session]:
+        self.open += 1
+        try:
+            with self.engine.session(capacity) as session:
+                yield session
+        finally:
+            self.open -= 1
+
+
+@pytest.mark.parametrize("way", ["greedy", "lookup", "sample", "batch"])
+def test_an_answer_left_early_frees_its_session(engine: TorchEngine, way: str) -> None:
+    counting = Counting(engine)
+    ways: dict[str, Callable[[], Any]] = {
+        "greedy": lambda: greedy(counting, PROMPT, 20, NEVER),
+        "lookup": lambda: greedy_lookup(counting, PROMPT, 20, NEVER),
+        "sample": lambda: sample(counting, PROMPT, 20, NEVER, Sampling()),
+        "batch": lambda: greedy_batch(counting, [PROMPT, PROMPT], 20, NEVER),
+    }
+    steps = ways[way]()
+    assert counting.open == 0
+    next(steps)
+    assert counting.open == 1
+    steps.close()
+    assert counting.open == 0
+
+
+def test_no_way_of_decoding_imports_torch() -> None:
+    code = (
+        "import sys\n"
+        "import lm.batch, lm.beam, lm.decode, lm.lookup, lm.openvino_engine, lm.sample, lm.stop\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,114 @@
+"""train tune: the command lines of train/, with the errors, the --json and the base weights of ours."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.table import Table
+
+from cli.common import out, print_json, progress_bar
+from lm.errors import LmError
+from rag import weights
+from rag.settings import load_settings
+from rag.types import AnswerableError
+from rag.weights_source import BASE_MODELS
+
+if TYPE_CHECKING:
+    from train.tune import TuneOptions
+
+app = typer.Typer(no_args_is_help=True)
+_LOOK_EVERY = 2.0  # seconds between two looks at a run's metrics
+# The options, their help and their errors are those of the module behind the command.
+_FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.callback()
+def group() -> None:
+    """Train the in-house models; each run ends by itself and goes on after a kill."""
+
+
+@app.command(context_settings=_FORWARDED)
+def tune(context: typer.Context) -> None:
+    """Tune the generator on question files."""
+    options, as_json = _tune_options(context.args)
+    # Imported here, as everything of train/: torch takes seconds, and the other commands do without.
+    from train.tune import tune
+
+    with _told_on_stderr(options):
+        try:
+            result = tune(options)
+        except LmError as error:
+            raise AnswerableError(str(error)) from error
+    if result["val_loss"] is None:  # one of several processes, and not the first, which speaks for all
+        return
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+
+
+def _tune_options(arguments: list[str]) -> tuple[TuneOptions, bool]:
+    from train.tune import option_parser, to_options
+
+    home = load_settings().home
+    name = next(model.name for model in BASE_MODELS if model.role == "generator")
+    parser = option_parser("answerable train tune", home / "models" / name)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
+    given = parser.parse_args(arguments)
+    if given.base == home / "models" / name:
+        weights.require(home, name)
+    return to_options(given), given.json
+
+
+@contextmanager
+def _told_on_stderr(options: TuneOptions) -> Iterator[None]:
+    """The log of train/, and where stderr is a terminal a bar, for as long as a run lasts."""
+    log, over = logging.getLogger("train"), threading.Event()
+    with progress_bar("tuning") as show:
+        handler = logging.StreamHandler()  # after the bar, which has its own stderr for lines that pass it
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        watcher = threading.Thread(target=_watch, args=(options, show, over), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+            log.removeHandler(handler)
+
+
+def _watch(options: TuneOptions, show: Callable[[int, int | None], None], over: threading.Event) -> None:
+    """Move the bar by what the run writes into its metrics, in steps or, where time alone limits it, in seconds."""
+    while not over.wait(_LOOK_EVERY):
+        last = _last_line(options.out / "metrics.jsonl")
+        if options.loop.steps:
+            show(last.get("step", 0), options.loop.steps)
+        else:
+            show(int(last.get("seconds", 0)), int(60 * options.loop.minutes))
+
+
+def _last_line(path: Path) -> dict[str, Any]:
+    """The last whole line of a metrics file, nothing where there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except OSError:
+        return {}
+    whole = [line for line in lines[-2:] if line.endswith("\n")]
+    return dict(json.loads(whole[-1])) if whole else {}
+
+
+def _print(result: dict[str, Any]) -> None:
+    table = Table("figure", "value", box=None)
+    for name, value in ({**result, **result["dev"]}).items():
+        if not isinstance(value, dict):
+            table.add_row(name, f"{value:g}" if isinstance(value, float) else str(value))
+    out().print(table)
