@@ -32,9 +32,8 @@ NEW_TOKENS = 32
 MOST_TOKENS = 600  # longer prompts are left out
 SETTINGS: dict[str, dict[str, Any]] = {
     "shipped": {},
-    "bf16": {"INFERENCE_PRECISION_HINT": "bf16"},
+    "f32": {"INFERENCE_PRECISION_HINT": "f32"},
     "keys and values in u8": {"KV_CACHE_PRECISION": "u8"},
-    "activations in int8": {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 32},
 }
 
 

@@ -111,8 +111,8 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, pairs, bias=False)
         self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], allowed: Tensor | None, cache: Cache | None) -> Tensor:
-        """(B, T, C) -> (B, T, C). ``allowed`` is as `attention_mask` returns it."""
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], bias: Tensor | None, cache: Cache | None) -> Tensor:
+        """(B, T, C) -> (B, T, C). ``bias`` is as `attention_bias` returns it."""
         batch, length, _ = x.shape
         q = self.q_proj(x).view(batch, length, -1, self.head_dim).transpose(1, 2)  # (B, H, T, D)
         k = self.k_proj(x).view(batch, length, -1, self.head_dim).transpose(1, 2)  # (B, G, T, D)
@@ -121,8 +121,8 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.append(self.layer, k, v)  # (B, G, S, D)
         k, v = self._share(k), self._share(v)  # (B, H, S, D)
-        causal = allowed is None and length > 1
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, is_causal=causal)  # (B, H, T, D)
+        causal = bias is None and length > 1
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=causal)  # (B, H, T, D)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, length, -1))  # type: ignore[no-any-return]
 
     def _share(self, x: Tensor) -> Tensor:
@@ -157,9 +157,9 @@ class Block(nn.Module):
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], allowed: Tensor | None, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], bias: Tensor | None, cache: Cache | None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        x = x + self.self_attn(self.input_layernorm(x), angles, allowed, cache)
+        x = x + self.self_attn(self.input_layernorm(x), angles, bias, cache)
         return x + self.mlp(self.post_attention_layernorm(x))  # type: ignore[no-any-return]
 
 
@@ -178,9 +178,9 @@ class Trunk(nn.Module):
         past = 0 if cache is None else cache.length
         x = self.embed_tokens(ids)  # (B, T, C)
         angles = rotary_angles(positions_of(ids, mask, past), self.config, x.dtype)
-        allowed = attention_mask(ids, mask, past)
+        bias = attention_bias(ids, mask, past, x.dtype)
         for block in self.layers:
-            x = block(x, angles, allowed, cache)
+            x = block(x, angles, bias, cache)
         return self.norm(x)  # type: ignore[no-any-return]
 
 
@@ -223,11 +223,12 @@ def positions_of(ids: Tensor, mask: Tensor | None, past: int) -> Tensor:
     return (mask.long().cumsum(1) - 1).clamp(min=0)[:, -length:]
 
 
-def attention_mask(ids: Tensor, mask: Tensor | None, past: int) -> Tensor | None:
-    """True where a token (axis T) may look at another (axis S): not later, not padding; (B, 1, T, S) bool.
+def attention_bias(ids: Tensor, mask: Tensor | None, past: int, dtype: torch.dtype) -> Tensor | None:
+    """0 where a token (axis T) may look at another (axis S), -inf where not: later, or padding; (B, 1, T, S).
 
     None stands for plainly causal. A token always sees itself, so that padding on the left, which sees nothing else,
-    gives numbers to ignore and not NaN.
+    gives numbers to ignore and not NaN. Numbers and not truth values, with which OpenVINO's attention is five times
+    slower.
     """
     length = ids.shape[1]
     if mask is None and (past == 0 or length == 1):
@@ -235,9 +236,8 @@ def attention_mask(ids: Tensor, mask: Tensor | None, past: int) -> Tensor | None
     rows = torch.arange(past, past + length, device=ids.device)[:, None]  # (T, 1)
     columns = torch.arange(past + length, device=ids.device)[None, :]  # (1, S)
     causal = columns <= rows  # (T, S)
-    if mask is None:
-        return causal[None, None]
-    return (causal & mask[:, None, None, :].bool()) | (columns == rows)
+    seen = causal[None, None] if mask is None else (causal & mask[:, None, None, :].bool()) | (columns == rows)
+    return torch.zeros(seen.shape, dtype=dtype, device=ids.device).masked_fill(~seen, float("-inf"))
 
 
 def _initialise(module: nn.Module) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lm.decode import Gate, greedy
+from lm.decode import Gate
 from lm.engine import Engine, load_engine
 from lm.errors import LmError
+from lm.lookup import greedy_lookup
 from lm.tokenizer import TextStream, Tokenizer
 from rag.prompt import NO_ANSWER, Prompt
 from rag.types import ModelBroken
@@ -77,7 +78,8 @@ class LocalGenerator:
         """
         gate = Gate(self._tokenizer.encode(NO_ANSWER)[0], refuse_at)
         text = TextStream(self._tokenizer)
-        for step in greedy(self._engine, self.prompt_ids(prompt), max_new_tokens, self._tokenizer.stop_ids, gate):
+        ids = self.prompt_ids(prompt)
+        for step in greedy_lookup(self._engine, ids, max_new_tokens, self._tokenizer.stop_ids, gate):
             if step.token == gate.token and step.gated is not None:
                 yield Piece(NO_ANSWER, step.probability, step.gated)
                 return  # nothing else follows it, and each token takes its time

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lm.model import Attention, Decoder, DecoderConfig, KVCache, attention_mask, positions_of, rotary_angles
+from lm.model import Attention, Decoder, DecoderConfig, KVCache, attention_bias, positions_of, rotary_angles
 
 
 def reference(config: DecoderConfig) -> LlamaForCausalLM:
@@ -136,11 +136,12 @@ def test_only_the_asked_positions(tiny_model: Decoder) -> None:
 
 def test_mask_is_none_where_causal_says_it_all() -> None:
     ids = torch.zeros(1, 4, dtype=torch.int64)
-    assert attention_mask(ids, None, 0) is None
-    assert attention_mask(ids[:, :1], None, 7) is None
-    later = attention_mask(ids, None, 2)
+    assert attention_bias(ids, None, 0, torch.float32) is None
+    assert attention_bias(ids[:, :1], None, 7, torch.float32) is None
+    later = attention_bias(ids, None, 2, torch.float32)
     assert later is not None
-    assert later[0, 0].int().tolist() == [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [1] * 6]
+    seen = [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [1] * 6]
+    assert later[0, 0].tolist() == [[0.0 if each else float("-inf") for each in row] for row in seen]
 
 
 def test_it_can_be_trained(tiny_config: DecoderConfig) -> None:
