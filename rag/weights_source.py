@@ -133,7 +133,7 @@ BASE_MODELS = (
             ),
         ),
         convert=convert_generator,
-        conversion=2,
+        conversion=3,
         room=800_000_000,
     ),
 )

@@ -28,7 +28,7 @@ class TrainedModel:
     version: str
     parent: str
     adapter: Path
-    conversion: int = 1
+    conversion: int = 2
     room: int = 800_000_000
 
     @property

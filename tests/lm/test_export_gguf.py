@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
+import xllamacpp
 
 from lm.checkpoint import from_gguf, load, read_gguf, save
 from lm.errors import CheckpointBroken, CheckpointMissing
@@ -199,9 +200,6 @@ def test_a_full_disk_leaves_the_file_that_was_there(
 @contextmanager
 def llama_server(path: Path) -> Iterator[httpx.Client]:
     """llama.cpp's own server over the file, at an address of this machine."""
-    xllamacpp = pytest.importorskip(
-        "xllamacpp", reason="llama.cpp is not here; to compare with it: pip install xllamacpp"
-    )
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.n_ctx, params.n_parallel, params.verbosity = 2048, 1, 0
