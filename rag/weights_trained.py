@@ -48,7 +48,7 @@ class TrainedModel:
 def trained_models() -> tuple[TrainedModel, ...]:
     """The adapters that this repository ships."""
     folder = models_in_repository()
-    return (TrainedModel("answerable-135m", "generator", "0.1", "smollm2-135m", folder / "answerable-135m"),)
+    return (TrainedModel("answerable-135m", "generator", "0.2", "smollm2-135m", folder / "answerable-135m"),)
 
 
 def make_trained(model: TrainedModel, parent: Path, out: Path) -> None:
