@@ -251,8 +251,10 @@ def test_llama_cpp_gives_torchs_greedy_answers(models_home: Path, tmp_path: Path
             leads.append(lead_of_torch(model, prompt, wrote["tokens"]))
     differing = [lead for lead in leads if lead is not None]
     assert len(leads) == 50
-    assert len(differing) <= 3, f"{len(differing)} of 50 answers differ, by {differing}"
-    assert all(lead <= 0.05 for lead in differing), differing
+    # With Q8_0 llama.cpp rounds activations to eight bits too, so that close decisions fall otherwise more often.
+    most, widest = (3, 0.05) if quant == "f16" else (8, 0.1)
+    assert len(differing) <= most, f"{len(differing)} of 50 answers differ, by {differing}"
+    assert all(lead <= widest for lead in differing), differing
 
 
 @pytest.mark.models
