@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lm.device import cuda_available
 from rag.encode import Encoder, load_encoder
 from rag.generate import Generator, LocalGenerator
-from rag.index import VectorIndex
+from rag.index import IndexOptions, VectorIndex
 from rag.pipeline import Limits, Pipeline
 from rag.policy import Policy
 from rag.retrieve import Retriever
@@ -44,7 +44,8 @@ def build_search(settings: Settings, store: Store | None = None) -> Search:
     """
     encoder = build_encoder(settings)
     rows = store or build_store(settings)
-    index = VectorIndex(settings.index_folder, rows, resolve_device(settings))
+    options = IndexOptions(settings.index_family, settings.index_memory_mb << 20, resolve_device(settings))
+    index = VectorIndex(settings.index_folder, rows, options)
     return Search(rows, encoder, index, Retriever(encoder, index, rows))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from rag.store.database import Database, tick
 from rag.store.tables import chunks, clock, collections, deletions, documents, ticks
 from rag.types import Passage, StoreUnavailable
 
+_SCAN = 5_000  # rows of one block of a snapshot
 _BATCH = 500  # rows one IN (...) takes and one page of a scan holds
 
 
@@ -25,6 +28,15 @@ class Changes:
     ids: NDArray[np.int64]
     vectors: NDArray[np.float32]
     deleted: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All vectors of a collection at one moment: how many, as of which change, and blocks of ids (B,) with (B, D)."""
+
+    seq: int
+    count: int
+    blocks: Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]
 
 
 class Chunks:
@@ -79,10 +91,19 @@ class Chunks:
             seq = int(connection.execute(select(clock.c.seq)).scalar_one())
             rows = connection.execute(came.order_by(chunks.c.id)).all()
             deleted = connection.execute(went).scalars().all()
-        raw = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2")
-        vectors = raw.reshape(len(rows), collection.dimension).astype(np.float32)
-        ids = np.array([row.id for row in rows], dtype=np.int64)
-        return Changes(seq, ids, vectors, np.array(deleted, dtype=np.int64))
+        ids, vectors = _block(rows, collection.dimension)
+        return Changes(seq, ids, vectors.astype(np.float32), np.array(deleted, dtype=np.int64))
+
+    @contextmanager
+    def snapshot(self, collection: Collection) -> Iterator[Snapshot]:
+        """The collection's vectors, by id, block by block; one state of the database for as long as it is open."""
+        of = chunks.c.collection_id == collection.id
+        query = select(chunks.c.id, chunks.c.vector).where(of).order_by(chunks.c.id)
+        with self._database.read() as connection:
+            seq = int(connection.execute(select(clock.c.seq)).scalar_one())
+            count = int(connection.execute(select(func.count()).select_from(chunks).where(of)).scalar_one())
+            pages = connection.execution_options(yield_per=_SCAN).execute(query).partitions()
+            yield Snapshot(seq, count, (_block(page, collection.dimension) for page in pages))
 
     def search(self, collection: Collection, match: str, limit: int) -> list[tuple[int, float]]:
         """(id, BM25 score, higher is better) of the chunks that match an FTS5 expression, best first.
@@ -126,3 +147,9 @@ class Chunks:
                 change = {"vector": vector.tobytes(), "seq": seq}
                 connection.execute(update(chunks).where(chunks.c.id == chunk_id).values(change))
             connection.execute(update(collections).where(collections.c.id == collection.id).values(values))
+
+
+def _block(rows: Sequence[Any], dimension: int) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+    """Ids (B,) and vectors (B, D) of rows with both."""
+    raw = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2")
+    return np.array([row.id for row in rows], dtype=np.int64), raw.reshape(len(rows), dimension)
