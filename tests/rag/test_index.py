@@ -112,7 +112,12 @@ def test_saving_keeps_one_file(store: Store, collection: Collection, folder: Pat
         put(store, collection, f"/{seed}", 5, seed)
         index.save(collection)
     assert len(files(folder)) == 1
-    assert sorted(path.name.split("-")[0] for path in folder.glob("*/*")) == ["ids", "manifest.json", "vectors", "write.lock"]
+    assert sorted(path.name.split("-")[0] for path in folder.glob("*/*")) == [
+        "ids",
+        "manifest.json",
+        "vectors",
+        "write.lock",
+    ]
 
 
 def cut_short(folder: Path) -> None:
