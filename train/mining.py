@@ -205,6 +205,17 @@ def _units(folder: Path, files: Sequence[DataFile], dev: Path | None) -> list[Un
     return units
 
 
+def _few(units: Sequence[Unit], limit: int) -> list[Unit]:
+    """The first ``limit`` passages of each file, for a trial; 0: all of them."""
+    counts: Counter[str] = Counter()
+    kept = []
+    for unit in units:
+        counts[unit.source] += 1
+        if not limit or counts[unit.source] <= limit:
+            kept.append(unit)
+    return kept
+
+
 def _pages(folder: Path) -> list[Unit]:
     """The documents of a retrieval set, cut to their start, each with the queries that it is right for."""
     data = read_retrieval(folder)
@@ -238,7 +249,7 @@ def main() -> None:
     parser.add_argument("--pages", type=Path, help="folder of a retrieval set to train on as well")
     parser.add_argument("--encoder", type=Path, required=True, help="folder of the encoder to search with")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--limit", type=int, default=0, help="most questions of each file (0: as in train/sources.py)")
+    parser.add_argument("--limit", type=int, default=0, help="most questions, and passages, of each file (0: all)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the encoder (0: all)")
     given = parser.parse_args()
     encoder = load_encoder(given.encoder, "cpu", given.threads)
@@ -255,7 +266,7 @@ def main() -> None:
         try:
             scratch.mkdir(parents=True, exist_ok=True)
             units = _units(folder, files, dev) + (_pages(given.pages) if dev and given.pages else [])
-            groups = mine(units, (*files, _PAGES), encoder, scratch, seed=0)
+            groups = mine(_few(units, given.limit), (*files, _PAGES), encoder, scratch, seed=0)
             part = given.out / f"{name}.part"
             part.write_text("".join(json.dumps(asdict(group)) + "\n" for group in groups), "utf-8")
             part.replace(given.out / name)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select, text, update
+from sqlalchemy import ColumnElement, func, select, text, update
 
 from rag.store.collections import Collection
 from rag.store.database import Database, tick
 from rag.store.tables import chunks, clock, collections, deletions, documents, ticks
-from rag.types import Passage, StoreUnavailable
+from rag.types import Filter, Passage, StoreUnavailable
 
 _SCAN = 5_000  # rows of one block of a snapshot
 _BATCH = 500  # rows one IN (...) takes and one page of a scan holds
@@ -105,18 +108,32 @@ class Chunks:
             pages = connection.execution_options(yield_per=_SCAN).execute(query).partitions()
             yield Snapshot(seq, count, (_block(page, collection.dimension) for page in pages))
 
-    def search(self, collection: Collection, match: str, limit: int) -> list[tuple[int, float]]:
+    def search(
+        self, collection: Collection, match: str, limit: int, allowed: NDArray[np.int64] | None = None
+    ) -> list[tuple[int, float]]:
         """(id, BM25 score, higher is better) of the chunks that match an FTS5 expression, best first.
 
-        BM25 with FTS5's fixed k1 = 1.2 and b = 0.75 (https://sqlite.org/fts5.html#the_bm25_function).
+        ``allowed``: ids to keep to; None for all. BM25 with FTS5's fixed k1 = 1.2 and b = 0.75
+        (https://sqlite.org/fts5.html#the_bm25_function).
         """
+        kept = "" if allowed is None else "AND c.id IN (SELECT value FROM json_each(:allowed)) "
         query = text(
             "SELECT f.rowid AS id, -bm25(chunks_fts) AS score FROM chunks_fts f JOIN chunks c ON c.id = f.rowid "
-            "WHERE chunks_fts MATCH :match AND c.collection_id = :collection ORDER BY score DESC, id LIMIT :limit"
+            f"WHERE chunks_fts MATCH :match AND c.collection_id = :collection {kept}"
+            "ORDER BY score DESC, id LIMIT :limit"
         )
-        values = {"match": match, "collection": collection.id, "limit": limit}
+        values: dict[str, Any] = {"match": match, "collection": collection.id, "limit": limit}
+        if allowed is not None:
+            values["allowed"] = json.dumps(allowed.tolist())
         with self._database.read() as connection:
             return [(int(row.id), float(row.score)) for row in connection.execute(query, values)]
+
+    def matching(self, collection: Collection, where: Filter) -> NDArray[np.int64]:
+        """The ids, rising, of the chunks whose document ``where`` lets through."""
+        query = select(chunks.c.id).join(documents).where(chunks.c.collection_id == collection.id, *_conditions(where))
+        with self._database.read() as connection:
+            found = connection.execute(query.order_by(chunks.c.id)).scalars().all()
+        return np.array(found, dtype=np.int64)
 
     def texts(self, collection: Collection) -> Iterator[list[tuple[int, str, str]]]:
         """Batches of (id, heading, text) over the collection's chunks, by id."""
@@ -153,3 +170,25 @@ def _block(rows: Sequence[Any], dimension: int) -> tuple[NDArray[np.int64], NDAr
     """Ids (B,) and vectors (B, D) of rows with both."""
     raw = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2")
     return np.array([row.id for row in rows], dtype=np.int64), raw.reshape(len(rows), dimension)
+
+
+def _conditions(where: Filter) -> Iterator[ColumnElement[bool]]:
+    if where.path:
+        yield documents.c.uri.like(_pattern(where.path), escape="\\")
+    if where.title:
+        yield documents.c.title.ilike(f"%{_literal(where.title)}%", escape="\\")
+    if where.kind:
+        yield documents.c.uri.ilike(f"%.{_literal(where.kind.lstrip('.'))}", escape="\\")
+    if where.after:
+        yield documents.c.updated_at >= where.after.astimezone(UTC)
+    if where.before:
+        yield documents.c.updated_at < where.before.astimezone(UTC)
+
+
+def _pattern(path: str) -> str:
+    return _literal(path).replace("*", "%").replace("?", "_")
+
+
+def _literal(value: str) -> str:
+    """``value`` with what LIKE reads as a wildcard taken as it stands."""
+    return re.sub(r"([\\%_])", r"\\\1", value)
