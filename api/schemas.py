@@ -177,6 +177,7 @@ ANSWER_EXAMPLE: dict[str, Any] = {
     "reason": "",
     "support": 0.97,
     "unanswerable": 0.03,
+    "answerable": 0.94,
     "claims": [_CLAIM],
     "passages": [_QUOTE | {"score": 0.71}],
     "usage": {"prompt_tokens": 412, "completion_tokens": 9},
@@ -202,6 +203,7 @@ class Answer(Response):
     reason: str
     support: Probability
     unanswerable: Probability | None
+    answerable: Probability | None
     claims: list[Claim]
     passages: list[Hit]
     usage: Usage

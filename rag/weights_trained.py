@@ -1,6 +1,8 @@
 """The models that we trained: adapters in models/, each added to its base weights once and kept in HOME/models.
 
     models/answerable-135m/adapter_model.safetensors + models/smollm2-135m's weights -> HOME/models/answerable-135m
+    models/answerable-rerank/adapter_model.safetensors + models/minilm-l6's weights -> HOME/models/answerable-rerank
+    models/answerable-embed/adapter_model.safetensors, likewise, where the trained encoder was worth keeping
 
 The repository ships only what training learned; the sum of both is made on the operator's machine, at `models pull`.
 """
@@ -14,6 +16,7 @@ from rag.encode import sha256_of
 from rag.types import ModelBroken, ModelMissing
 
 ADAPTER_FILE = "adapter_model.safetensors"
+RERANKER, RETRIEVER = "answerable-rerank", "answerable-embed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,29 @@ class TrainedModel:
 
 
 def trained_models() -> tuple[TrainedModel, ...]:
-    """The adapters that this repository ships."""
+    """The models that this repository ships; those on MiniLM where their weights are there."""
     folder = models_in_repository()
-    return (TrainedModel("answerable-135m", "generator", "0.1", "smollm2-135m", folder / "answerable-135m"),)
+    generator = TrainedModel("answerable-135m", "generator", "0.1", "smollm2-135m", folder / "answerable-135m")
+    on_minilm = (
+        TrainedModel(name, role, "0.1", "minilm-l6", folder / name, room=200_000_000)
+        for name, role in ((RERANKER, "reranker"), (RETRIEVER, "retriever"))
+        if (folder / name / ADAPTER_FILE).is_file()
+    )
+    return (generator, *on_minilm)
 
 
 def make_trained(model: TrainedModel, parent: Path, out: Path) -> None:
     """Write the sum of base and adapter to ``out``, with its int8 graph. Raises ModelBroken when they do not fit."""
+    if model.role == "generator":
+        _make_generator(model, parent, out)
+        return
+    from rag.rerank_export import export_reranker, export_retriever
+
+    export = export_reranker if model.role == "reranker" else export_retriever
+    export(parent, model.weights, out, model.name)
+
+
+def _make_generator(model: TrainedModel, parent: Path, out: Path) -> None:
     from lm.errors import LmError
     from lm.export import export_openvino
     from lm.lora import merge

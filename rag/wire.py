@@ -41,6 +41,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "reason": answer.reason,
         "support": answer.support,
         "unanswerable": answer.unanswerable,
+        "answerable": answer.answerable,
         "claims": [claim_json(claim) for claim in answer.claims],
         "passages": [hit_json(hit) for hit in answer.passages],
         "usage": asdict(answer.usage),

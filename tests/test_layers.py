@@ -21,7 +21,7 @@ MAY_IMPORT = {
 }
 
 FENCES = {
-    "faiss": ("rag/index.py",),
+    "faiss": ("rag/index/",),
     "sqlalchemy": ("rag/store/",),
     "alembic": ("rag/store/",),
     "langchain_core": ("rag/chain.py",),

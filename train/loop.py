@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,13 +22,22 @@ from torch import Tensor, nn
 
 from lm.model import Decoder
 from rag.types import AnswerableError, InvalidInput
-from train.batches import Row, batch_order, collate
+from train.batches import batch_order, collate
 from train.forward import compiled_block, packed_logits, plain_block, weighted_loss
 from train.ranks import Ranks
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 METRICS_FILE = "metrics.jsonl"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Sized(Protocol):
+    """A row to train on: its token ids, all of them, say how long it is."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Token ids."""
+        ...
 
 
 class TrainingFailed(AnswerableError):
@@ -89,9 +98,9 @@ class Loop:
 
     def __init__(
         self,
-        model: Decoder,
+        model: nn.Module,
         weights: Mapping[str, nn.Parameter],
-        rows: Sequence[Row],
+        rows: Sequence[Sized],
         options: LoopOptions,
         out: Path,
         ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
@@ -137,10 +146,10 @@ class Loop:
         rate = self.options.lr * _factor(self._share(), self.options.warmup)
         loss = tokens = examples = 0.0
         for turn in range(self.options.accumulate):
-            batch = collate([self.rows[number] for number in self._batch(turn)])
-            part = weighted_loss(packed_logits(self.model, batch, self._block), batch) / self.options.accumulate
+            whole, more_tokens, more_examples = self._loss([self.rows[number] for number in self._batch(turn)])
+            part = whole / self.options.accumulate
             part.backward()  # type: ignore[no-untyped-call]
-            loss, tokens, examples = loss + part.item(), tokens + batch.tokens, examples + batch.examples
+            loss, tokens, examples = loss + part.item(), tokens + more_tokens, examples + more_examples
         self.ranks.average_gradients(self.weights.values())
         loss, tokens, examples = self.ranks.sum(loss / self.ranks.world, tokens, examples)
         norm = float(nn.utils.clip_grad_norm_(self.weights.values(), self.options.clip))
@@ -166,6 +175,12 @@ class Loop:
             "examples": int(examples),
             "tokens_per_s": round(speed, 1),
         }
+
+    def _loss(self, rows: Sequence[Any]) -> tuple[Tensor, int, int]:
+        """The mean loss over a batch, its tokens and its examples: what another model than the decoder overrides."""
+        batch = collate(rows)
+        logits = packed_logits(cast(Decoder, self.model), batch, self._block)
+        return weighted_loss(logits, batch), batch.tokens, batch.examples
 
     def save(self, identity: str) -> None:
         """Write the checkpoint; the one before stays until this one is whole. Raises TrainingFailed for a full disk."""

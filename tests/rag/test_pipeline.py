@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from rag.generate import Piece
-from rag.pipeline import Answered, ClaimChecked, Limits, PassagesFound, TextWritten, page_at, search_text
+from rag.pipeline import Answered, ClaimChecked, Limits, PassagesFound, TextWritten, page_at
 from rag.policy import REFUSAL, Policy
 from rag.prompt import NO_ANSWER, Prompt
 from rag.store import Source
-from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument, Question, Turn, Verdict
+from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument, Question, Verdict
 from rag.wire import answer_json
 from tests.fakes import EchoGenerator, Shelf
 
@@ -147,12 +147,6 @@ def test_page_at_the_edges() -> None:
     pages = (Page(1, 0, 10), Page(2, 10, 20))
     assert [page_at(pages, offset) for offset in (0, 9, 10, 19, 20)] == [1, 1, 2, 2, None]
     assert page_at((), 5) is None
-
-
-def test_a_follow_up_is_searched_with_the_question_before_it() -> None:
-    history = (Turn("user", "Tell me of the heater"), Turn("assistant", "It heats."))
-    assert search_text(Question("And its power?", history=history)) == "Tell me of the heater And its power?"
-    assert search_text(Question("And its power?")) == "And its power?"
 
 
 def test_the_wire_form_is_plain_json(shelf: Shelf) -> None:
