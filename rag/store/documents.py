@@ -127,10 +127,11 @@ class Documents:
         with self._database.read() as connection:
             return {row.id: _pages(row.pages) for row in connection.execute(query)}
 
-    def all(self, collection: Collection) -> tuple[StoredDocument, ...]:
-        """The documents of a collection by uri, without their text."""
+    def all(self, collection: Collection, limit: int | None = None, offset: int = 0) -> tuple[StoredDocument, ...]:
+        """The documents of a collection by uri, without their text: all, or ``limit`` of them after ``offset``."""
         columns = [column for column in documents.c if column.name != "text"]
         query = select(*columns).where(documents.c.collection_id == collection.id).order_by(documents.c.uri)
+        query = query.limit(limit).offset(offset)
         with self._database.read() as connection:
             return tuple(_stored(row, "") for row in connection.execute(query))
 

@@ -37,7 +37,7 @@ def client(
     if fresh:
         shelf.put(LEAVE)
     app = create_app(settings_for(home, **fields), lambda _settings: shelf.pipeline(generator, limits))
-    with TestClient(app, raise_server_exceptions=False) as running:
+    with TestClient(app, "http://127.0.0.1:8080", raise_server_exceptions=False) as running:
         yield running
 
 
