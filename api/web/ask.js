@@ -71,6 +71,6 @@ function Progress({ state }) {
     <div class="answer progress">
       <p class="quiet"><span class="spinner" aria-hidden="true"></span> ${step}</p>
       ${state.claims.length ? html`<${Claims} claims=${state.claims} onOpen=${() => {}} />`
-        : state.words && html`<p class="draft">${state.words}</p>`}
+        : state.words && html`<p class="draft">${state.words.replace(/\s*\[\d*\]?/g, "")}</p>`}
     </div>`;
 }

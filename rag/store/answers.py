@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from rag.store.database import Database
+from rag.store.database import Database, utc
 from rag.store.tables import answers
 from rag.types import NotFound
 
@@ -60,4 +60,4 @@ class Answers:
             query = query.where(answers.c.collection.in_(collections))
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return tuple(KeptAnswer(row.created_at, row.collection, dict(json.loads(row.body))) for row in rows)
+        return tuple(KeptAnswer(utc(row.created_at), row.collection, dict(json.loads(row.body))) for row in rows)

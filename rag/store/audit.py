@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import delete, func, insert, select
 
-from rag.store.database import Database
+from rag.store.database import Database, utc
 from rag.store.tables import audit
 
 KEPT = 100_000  # entries; older ones go
@@ -53,4 +53,4 @@ class Audit:
         query = select(audit).order_by(audit.c.id.desc()).limit(limit)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return tuple(AuditEntry(r.key_id, r.action, r.target, r.status, r.request_id, r.at) for r in rows)
+        return tuple(AuditEntry(r.key_id, r.action, r.target, r.status, r.request_id, utc(r.at)) for r in rows)

@@ -9,6 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock
@@ -52,6 +53,11 @@ class Database:
                 yield connection
         except DBAPIError as error:
             raise _translate(error, self._engine) from error
+
+
+def utc(value: datetime) -> datetime:
+    """A time read from a row: SQLite keeps none of its zone, all ours are in UTC."""
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def tick(connection: Connection) -> int:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import insert, select
 
 from rag.store.answers import Answers
-from rag.store.database import Database
+from rag.store.database import Database, utc
 from rag.store.tables import feedback
 
 
@@ -52,4 +52,4 @@ class Feedback:
         query = select(feedback).where(feedback.c.answer_id == answer_id).order_by(feedback.c.created_at)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return tuple(FeedbackRow(row.id, row.answer_id, row.verdict, row.correction, row.created_at) for row in rows)
+        return tuple(FeedbackRow(row.id, row.answer_id, row.verdict, row.correction, utc(row.created_at)) for row in rows)

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import func, insert, or_, select, update
 
-from rag.store.database import Database
+from rag.store.database import Database, utc
 from rag.store.tables import jobs
 from rag.types import NotFound
 
@@ -141,6 +141,6 @@ def _job(row: Any) -> Job:
         report=json.loads(row.report) if row.report else {},
         error=row.error,
         attempts=row.attempts,
-        created_at=row.created_at,
-        finished_at=row.finished_at,
+        created_at=utc(row.created_at),
+        finished_at=utc(row.finished_at) if row.finished_at else None,
     )

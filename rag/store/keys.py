@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from rag.store.database import Database
+from rag.store.database import Database, utc
 from rag.store.tables import keys
 from rag.types import InvalidInput, NotFound
 
@@ -100,4 +100,5 @@ def _hash(secret: str) -> str:
 def _key(row: Any) -> Key:
     opened = json.loads(row.collections)
     collections = None if opened is None else tuple(opened)
-    return Key(row.id, row.name, row.role, collections, row.created_at, row.revoked_at)
+    revoked_at = utc(row.revoked_at) if row.revoked_at else None
+    return Key(row.id, row.name, row.role, collections, utc(row.created_at), revoked_at)
