@@ -103,7 +103,9 @@ class Access:
                 raise Unauthorized("this key is not known here, or was revoked; send: Authorization: Bearer KEY")
             return Caller(key.id, key.role, key.collections)
         if not self._loopback or self._store().keys.any():
-            raise Unauthorized("send an access key: Authorization: Bearer KEY; keys are made with: answerable keys create")
+            raise Unauthorized(
+                "send an access key: Authorization: Bearer KEY; keys are made with: answerable keys create"
+            )
         _refuse_foreign(headers, method)
         return ANYONE
 

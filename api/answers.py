@@ -25,9 +25,7 @@ _LINE = ("id", "question", "answer", "abstained", "support")
 
 
 @router.get("/v1/answers", response_model=s.AnswerList, responses=schemas.errors(400, 422))
-async def list_answers(
-    service: ServiceDep, caller: Reader, limit: s.Limit = 50, offset: s.Offset = 0
-) -> Response:
+async def list_answers(service: ServiceDep, caller: Reader, limit: s.Limit = 50, offset: s.Offset = 0) -> Response:
     """Past answers, newest first, of the collections that the caller may use."""
 
     def read(store: Store) -> list[dict[str, Any]]:
@@ -51,9 +49,7 @@ async def get_answer(answer_id: s.Id, service: ServiceDep, caller: Reader) -> Re
     return Json(await service.rows(read))
 
 
-@router.post(
-    "/v1/feedback", status_code=201, response_model=s.FeedbackKept, responses=schemas.errors(400, 404, 422)
-)
+@router.post("/v1/feedback", status_code=201, response_model=s.FeedbackKept, responses=schemas.errors(400, 404, 422))
 async def give_feedback(body: s.FeedbackIn, request: Request, service: ServiceDep, caller: Reader) -> Response:
     """Keep what a reader says of an answer."""
 

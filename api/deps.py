@@ -138,7 +138,9 @@ _bearer = HTTPBearer(auto_error=False, description="an access key, made with: an
 def _caller(role: str) -> Any:
     def get_caller(
         request: Request,
-        _credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],  # for /docs; api/access.py reads
+        _credentials: Annotated[
+            HTTPAuthorizationCredentials | None, Security(_bearer)
+        ],  # for /docs; api/access.py reads
     ) -> Caller:
         caller = cast(Caller, request.state.caller)
         caller.require(role)

@@ -24,7 +24,9 @@ router = APIRouter()
 
 MAX_FILES = 200  # of one request
 _UPLOAD_EXAMPLE = {"multipart/form-data": {"encoding": {"files": {"contentType": "application/octet-stream"}}}}
-_PICTURE = {200: {"description": "The page.", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}
+_PICTURE = {
+    200: {"description": "The page.", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+}
 
 
 @router.post(

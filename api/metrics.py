@@ -49,7 +49,12 @@ class Metrics:
         for claim in answer.claims:
             self.support.observe(claim.support)
         times = answer.timings_ms
-        stages = {"retrieve": times.retrieve, "rerank": times.rerank, "generate": times.generate, "verify": times.verify}
+        stages = {
+            "retrieve": times.retrieve,
+            "rerank": times.rerank,
+            "generate": times.generate,
+            "verify": times.verify,
+        }
         for stage, ms in (stages | {"total": times.total}).items():
             self.stage_seconds.labels(stage).observe(ms / 1000)
 

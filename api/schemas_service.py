@@ -16,9 +16,7 @@ Id = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,64}$", description="an id th
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="rows to give")]
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="rows to leave out before")]
 NewName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="name of a collection")]
-CollectionQuery = Annotated[
-    str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="name of a collection")
-]
+CollectionQuery = Annotated[str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="name of a collection")]
 CollectionPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="name of a collection")]
 
 
@@ -221,5 +219,3 @@ def job_json(job: Job) -> dict[str, Any]:
         "created_at": job.created_at.isoformat(),
         "finished_at": job.finished_at.isoformat() if job.finished_at else None,
     }
-
-

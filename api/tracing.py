@@ -27,7 +27,12 @@ def stages(answer: Answer) -> None:
     """Spans of an answer's stages, which have just ended, from its own times."""
     tracer = trace.get_tracer("answerable")
     times = answer.timings_ms
-    parts = (("retrieve", times.retrieve), ("rerank", times.rerank), ("generate", times.generate), ("verify", times.verify))
+    parts = (
+        ("retrieve", times.retrieve),
+        ("rerank", times.rerank),
+        ("generate", times.generate),
+        ("verify", times.verify),
+    )
     start = time.time_ns() - int(sum(ms for _, ms in parts) * _NS)
     for name, ms in parts:
         made = tracer.start_span(name, start_time=start, attributes={"answerable.abstained": answer.abstained})

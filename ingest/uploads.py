@@ -1,7 +1,7 @@
 """Uploaded files: checked names, a place for each job until its turn comes, and their place for good.
 
-    HOME/uploads/.staging/<job id>/<name>     taken, not read yet
-    HOME/uploads/<collection>/<name>          the document's file; its path is the document's uri
+HOME/uploads/.staging/<job id>/<name>     taken, not read yet
+HOME/uploads/<collection>/<name>          the document's file; its path is the document's uri
 """
 
 from __future__ import annotations

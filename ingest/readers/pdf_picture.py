@@ -67,9 +67,7 @@ def _marked(image: Image.Image, boxes: list[Box], scale: float, height: float) -
     layer = image.copy()
     draw = ImageDraw.Draw(layer)
     for left, bottom, right, top in boxes:
-        draw.rectangle(
-            (left * scale, (height - top) * scale, right * scale + 1, (height - bottom) * scale), fill=_MARK
-        )
+        draw.rectangle((left * scale, (height - top) * scale, right * scale + 1, (height - bottom) * scale), fill=_MARK)
     return Image.composite(Image.blend(image, layer, _STRENGTH), image, _mask(image.size, boxes, scale, height))
 
 

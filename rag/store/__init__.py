@@ -1,4 +1,4 @@
-"""The rows: documents, chunks with their vectors, collections, answers, keys, jobs. SQL is the truth; an index is a view of it.
+"""The rows: documents, chunks with their vectors, collections, answers, keys, jobs. SQL is the truth, an index a view.
 
 Every change takes the next sequence number inside its transaction, and writers take turns, so whoever has read up to
 number n has seen every change up to n: that is what lets an index, in this process or another, catch up exactly.
@@ -18,6 +18,7 @@ from rag.store.documents import Documents, Source, StoredDocument, document_key
 from rag.store.feedback import Feedback, FeedbackRow
 from rag.store.jobs import Job, Jobs
 from rag.store.keys import ROLES, Key, Keys
+from rag.store.labels import Labels
 from rag.store.tables import clock
 
 __all__ = [
@@ -50,6 +51,7 @@ class Store:
         self.jobs = Jobs(database)
         self.feedback = Feedback(database)
         self.audit = Audit(database)
+        self.labels = Labels(database)
         with database.read() as connection:
             self.id: str = connection.execute(select(clock.c.store_id)).scalar_one()
 

@@ -52,4 +52,6 @@ class Feedback:
         query = select(feedback).where(feedback.c.answer_id == answer_id).order_by(feedback.c.created_at)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return tuple(FeedbackRow(row.id, row.answer_id, row.verdict, row.correction, utc(row.created_at)) for row in rows)
+        return tuple(
+            FeedbackRow(row.id, row.answer_id, row.verdict, row.correction, utc(row.created_at)) for row in rows
+        )

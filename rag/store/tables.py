@@ -11,6 +11,7 @@ answers     every answer given, as the JSON of the public contract
 keys        access keys of the service: the SHA-256 of each, its role and the collections it opens
 jobs        uploads to be ingested, with their state; they outlive the server that took them
 feedback    what readers said of an answer
+labels      metadata of documents that came through a program, as JSON
 audit       who changed or was refused what, and when
 
 chunks_fts is an FTS5 table over chunks.heading and chunks.text, kept in step by triggers (SQLite only).
@@ -164,4 +165,11 @@ audit = Table(
     Column("status", Integer, nullable=False),
     Column("request_id", Text, nullable=False),
     sqlite_autoincrement=True,
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("document_id", Text, ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+    Column("metadata", Text, nullable=False),
 )

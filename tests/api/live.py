@@ -19,7 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 90.0
+START_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Tables of the service: access keys, upload jobs, feedback and the audit log."""
+"""Tables of the service: access keys, upload jobs, feedback, the audit log, labels."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -56,10 +56,15 @@ def upgrade() -> None:
         sa.Column("request_id", sa.Text, nullable=False),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "labels",
+        sa.Column("document_id", sa.Text, sa.ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("metadata", sa.Text, nullable=False),
+    )
     op.create_index("answers_created", "answers", ["created_at"])
 
 
 def downgrade() -> None:
     op.drop_index("answers_created", "answers")
-    for table in ("audit", "feedback", "jobs", "keys"):
+    for table in ("labels", "audit", "feedback", "jobs", "keys"):
         op.drop_table(table)
