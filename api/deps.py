@@ -119,7 +119,7 @@ def load_pipeline(settings: Settings) -> Pipeline:
     """The parts that the settings name. Raises ModelMissing, ModelBroken, StoreUnavailable, InvalidInput."""
     search = build_search(settings)
     try:
-        return build_pipeline(settings, search)
+        return build_pipeline(settings, search, settings.at_once)
     except AnswerableError:
         search.store.close()
         raise

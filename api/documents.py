@@ -98,7 +98,8 @@ async def get_page(
     if number not in {page.number for page in row.pages}:
         raise NotFound(f"document {document_id!r} has no page {number}")
     picture = await service.run(lambda: page_picture(Path(row.uri), row.content_hash, number, row.text[start:end]))
-    return Response(picture, media_type="image/png")
+    headers = {} if picture.top is None else {"X-Mark-Top": f"{picture.top:.4f}"}  # where a reader should look
+    return Response(picture.png, media_type="image/png", headers=headers)
 
 
 @router.delete("/v1/documents/{document_id}", response_model=s.Deleted, responses=schemas.errors(400, 404, 422))

@@ -62,7 +62,9 @@ class Local:
     def search(self, query: str, collection: str, k: int) -> dict[str, Any]:
         """See Backend."""
         retriever = self._pipeline().retriever
-        return {"hits": [hit_json(hit) for hit in retriever.search(query, retriever.store.collections.get(collection), k)]}
+        return {
+            "hits": [hit_json(hit) for hit in retriever.search(query, retriever.store.collections.get(collection), k)]
+        }
 
     def verify(self, text: str, collection: str) -> dict[str, Any]:
         """See Backend."""

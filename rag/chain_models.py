@@ -1,9 +1,9 @@
 """Our vector store and generator as langchain-core's, and any chat model of langchain's in place of our generator.
 
-    store = AnswerableVectorStore(build_search(settings), collection="notes")
-    store.add_texts(["Every employee has 27 days of annual leave."], [{"source": "leave.md"}])
-    chat = ChatAnswerable(generator=build_generator(settings))
-    pipeline = replace(build_pipeline(settings), generator=ChatModelGenerator(some_chat_model))
+store = AnswerableVectorStore(build_search(settings), collection="notes")
+store.add_texts(["Every employee has 27 days of annual leave."], [{"source": "leave.md"}])
+chat = ChatAnswerable(generator=build_generator(settings))
+pipeline = replace(build_pipeline(settings), generator=ChatModelGenerator(some_chat_model))
 """
 
 from __future__ import annotations

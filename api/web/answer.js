@@ -79,9 +79,9 @@ function Feedback({ id }) {
   return html`
     <div class="feedback" role="group" aria-label="Feedback">
       ${state.sent ? html`<p role="status">${state.sent}</p>` : html`
-        <button type="button" onClick=${() => send("up")}><span aria-hidden="true">👍</span> Right</button>
+        <button type="button" onClick=${() => send("up")}><span aria-hidden="true">✓</span> Right</button>
         <button type="button" aria-expanded=${correcting} onClick=${() => setCorrecting(!correcting)}>
-          <span aria-hidden="true">👎</span> Wrong</button>`}
+          <span aria-hidden="true">✗</span> Wrong</button>`}
       <${Problem} error=${state.error} />
       ${correcting && html`<form onSubmit=${correct}>
         <label for="correction">What should it have said? (optional)</label>

@@ -55,13 +55,14 @@ function PagePicture({ place }) {
   useEffect(() => {
     let url = "";
     const path = `/v1/documents/${place.document_id}/pages/${place.page}?start=${place.start}&end=${place.end}`;
-    call(path).then((response) => response.blob()).then(
-      (blob) => { url = URL.createObjectURL(blob); setPicture({ url, error: null }); },
-      (error) => setPicture({ url: "", error }),
-    );
+    call(path).then(async (response) => {
+      url = URL.createObjectURL(await response.blob());
+      setPicture({ url, top: Number(response.headers.get("X-Mark-Top") || 0), error: null });
+    }).catch((error) => setPicture({ url: "", error }));
     return () => URL.revokeObjectURL(url);
   }, [place]);
   if (picture.error) return html`<${Problem} error=${picture.error} /><blockquote>${place.quote}</blockquote>`;
   if (!picture.url) return html`<p class="quiet">Loading the page…</p>`;
-  return html`<img src=${picture.url} alt=${`Page ${place.page} of ${fileName(place.uri)}; the passage reads: ${place.quote}`} />`;
+  const show = ({ target }) => { target.closest(".source-body").scrollTop = picture.top * target.height - 120; };
+  return html`<img src=${picture.url} onLoad=${show} alt=${`Page ${place.page} of ${fileName(place.uri)}; the passage reads: ${place.quote}`} />`;
 }

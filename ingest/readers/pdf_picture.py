@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import pypdfium2
@@ -15,12 +16,21 @@ from rag.types import NotFound
 WIDTH = 1000  # pixels
 _MARK = (255, 214, 51)
 _STRENGTH = 0.45
+_ENOUGH = 40  # letters that tell a place on a page
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top in points, as PDFium gives it
 
 
-def page_picture(path: Path, sha256: str, number: int, quote: str = "") -> bytes:
-    """Page ``number`` (from 1) of the PDF at ``path`` as PNG, WIDTH pixels wide, ``quote`` marked where it is found.
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A page as PNG; ``top``: how far down the mark begins, from 0 to 1, None where nothing was marked."""
+
+    png: bytes
+    top: float | None
+
+
+def page_picture(path: Path, sha256: str, number: int, quote: str = "") -> Picture:
+    """Page ``number`` (from 1) of the PDF at ``path``, WIDTH pixels wide, ``quote`` marked where it is found.
 
     Raises NotFound where the file is gone, is no PDF, or is no longer the one that was read (SHA-256 ``sha256``).
     """
@@ -40,21 +50,28 @@ def page_picture(path: Path, sha256: str, number: int, quote: str = "") -> bytes
             height = page.get_height()
         finally:
             document.close()
-    return _png(_marked(image, boxes, scale, height))
+    top = 1 - boxes[0][3] / height if boxes else None
+    return Picture(_png(_marked(image, boxes, scale, height)), top)
 
 
 def _boxes(page: pypdfium2.PdfPage, quote: str) -> list[Box]:
-    """Boxes of the quote's characters, found by its letters alone: lines break elsewhere on the page than in the text."""
+    """Boxes of the quote's characters, found by its letters: lines break elsewhere on a page than in the text.
+
+    A quote that goes on on the next page is marked as far as its first letters reach.
+    """
     text_page = page.get_textpage()
     try:
         text = text_page.get_text_range()
         if len(text) != text_page.count_chars():
             return []  # characters beyond the BMP: PDFium counts them twice, places would not fit
         places = [index for index, char in enumerate(text) if char.isalnum()]
-        letters = "".join(text[index] for index in places).lower()
-        wanted = "".join(char for char in quote if char.isalnum()).lower()
-        at = letters.find(wanted) if wanted else -1
-        if at < 0 or len(letters) != len(places):
+        letters = [text[index].lower()[:1] for index in places]
+        wanted = [char.lower()[:1] for char in quote if char.isalnum()]
+        at = "".join(letters).find("".join(wanted))
+        if at < 0:
+            at = "".join(letters).find("".join(wanted[:_ENOUGH]))
+            wanted = wanted[:_ENOUGH]
+        if at < 0 or not wanted:
             return []
         return [text_page.get_charbox(index, loose=True) for index in places[at : at + len(wanted)]]
     finally:
