@@ -1,7 +1,7 @@
 """OpenAI's chat completions and models, for the many programs that speak that shape.
 
-A model is a collection: "answerable" asks the collection default, "answerable/NAME" another one. A program of that shape
-cannot take words back, so a stream carries only what was checked: it opens at once, then each sentence comes after the
+A model is a collection: "answerable" asks the collection default, "answerable/NAME" another one. A program of that
+shape cannot take words back, so a stream carries only what was checked: it opens at once, then each sentence comes after the
 verifier has judged it, and the last chunk has the whole Answer as ``answerable``.
 """
 
@@ -29,7 +29,9 @@ log = structlog.get_logger()
 router = APIRouter()
 
 NAME = "answerable"
-_EVENTS = {200: {"description": "The answer, or its chunks.", "content": {"text/event-stream": {}}}}
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The answer, or its chunks.", "content": {"text/event-stream": {}}}
+}
 _Body = dict[str, Any]
 
 

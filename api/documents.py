@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from fastapi import Path as InPath
@@ -24,7 +24,7 @@ router = APIRouter()
 
 MAX_FILES = 200  # of one request
 _UPLOAD_EXAMPLE = {"multipart/form-data": {"encoding": {"files": {"contentType": "application/octet-stream"}}}}
-_PICTURE = {
+_PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The page.", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 }
 

@@ -1,4 +1,4 @@
-"""OpenAI's shape of requests and responses, as far as it means something here; the Answer comes as an extension field."""
+"""OpenAI's shape of requests and responses, as far as it means something here; the Answer is an extension field."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ def ask(
     if server:
         from cli import remote  # here, not above: an HTTP client that most calls do not need
 
-        return remote.ask(server, question, collection, top_k, stream, as_json)
+        remote.ask(server, question, collection, top_k, stream, as_json)
+        return
     settings = load_settings(top_k=top_k)
     pipeline = build_pipeline(settings)
     asked = Question(question, collection, top_k=settings.top_k)
@@ -67,7 +68,8 @@ def search(
     if server:
         from cli import remote
 
-        return remote.search(server, query, collection, k, as_json)
+        remote.search(server, query, collection, k, as_json)
+        return
     parts = build_search(load_settings())
     found = parts.retriever.search(query, parts.store.collections.get(collection), k)
     if as_json:

@@ -1,4 +1,4 @@
-"""ask, search and verify for programs that speak the Model Context Protocol, by its official SDK, over stdin and stdout.
+"""ask, search and verify over the Model Context Protocol, by its official SDK, over stdin and stdout.
 
 Nothing else may be written to stdout while it runs; logs go to stderr. With a server's URL it passes questions on.
 """

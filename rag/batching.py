@@ -50,7 +50,7 @@ class Batcher:
         self._running = False
 
     def steps(self, prompt: Sequence[int], max_new_tokens: int, gate: Gate) -> Iterator[Step]:
-        """What `lm.decode.greedy` would write; closing the iterator ends the work. Raises as greedy does, in this call."""
+        """What `lm.decode.greedy` writes; closing the iterator ends the work. Raises as greedy does, in this call."""
         check_prompt(self._engine, prompt, max_new_tokens)
         return self._read(_Request(prompt, max_new_tokens, gate))
 

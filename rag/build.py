@@ -56,7 +56,8 @@ def build_encoder(settings: Settings) -> Encoder:
 def build_pipeline(settings: Settings, search: Search | None = None, side_by_side: int = 1) -> Pipeline:
     """The whole way from question to answer, over ``search`` (None: that of the settings).
 
-    ``side_by_side``: answers that several threads may have written in one batch. Raises what build_search and build_generator raise.
+    ``side_by_side``: answers that several threads may have written in one batch. Raises what build_search and
+    build_generator raise.
     """
     with ThreadPoolExecutor(max_workers=1) as pool:  # each takes half a second to load, most of it outside Python
         loading = pool.submit(build_generator, settings, side_by_side)

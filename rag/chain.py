@@ -129,7 +129,7 @@ def answer_runnable(pipeline: Pipeline, vectorstore: VectorStore | None = None) 
     ``vectorstore``: search this one in place of ours; ``collection`` then means nothing.
     ``history`` is [{role, text}], as over REST. Raises what Pipeline.answer raises, and InvalidInput for another input.
     """
-    return AnswerRunnable(pipeline)
+    return AnswerRunnable(pipeline, vectorstore)
 
 
 def read_question(asked: Asked) -> Question:

@@ -76,7 +76,9 @@ class AnswerableVectorStore(VectorStore):
         ids: list[str | None] | list[str] | None = None,
         **_kwargs: Any,
     ) -> list[str]:
-        """Write the texts, in place of those of the same ids; returns the ids. Raises InvalidInput for unequal lengths."""
+        """Write the texts, in place of those of the same ids; returns the ids.
+
+        Raises InvalidInput for unequal lengths."""
         given = [require_text("a text", text) for text in texts]
         extras = metadatas or [{}] * len(given)
         names = [name or uuid.uuid4().hex for name in ids or [None] * len(given)]
@@ -189,12 +191,12 @@ class ChatAnswerable(BaseChatModel):
         prompt, written = _prompt(messages), []
         for text in self._words(prompt, stop):
             written.append(text)
-            chunk = ChatGenerationChunk(message=AIMessageChunk(text))
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=text))
             if run_manager:
                 run_manager.on_llm_new_token(text, chunk=chunk)
             yield chunk
         usage = self._usage(prompt, "".join(written))
-        last = AIMessageChunk("", usage_metadata=usage, response_metadata=self._named(), chunk_position="last")
+        last = AIMessageChunk(content="", usage_metadata=usage, response_metadata=self._named(), chunk_position="last")
         yield ChatGenerationChunk(message=last)
 
     def _words(self, prompt: Prompt, stop: list[str] | None) -> Iterator[str]:

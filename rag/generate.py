@@ -69,7 +69,8 @@ class LocalGenerator:
     ) -> LocalGenerator:
         """The model in ``folder`` on ``device`` ("cpu" or "cuda"), with ``threads`` CPU threads (0: all).
 
-        ``side_by_side``: answers that are written in one batch when several threads ask at once. Raises ModelBroken when it cannot be loaded.
+        ``side_by_side``: answers that are written in one batch when several threads ask at once.
+        Raises ModelBroken when it cannot be loaded.
         """
         try:
             engine = load_engine(folder, device, threads)

@@ -71,7 +71,7 @@ def test_a_key_of_the_right_id_and_another_secret_is_nothing(tmp_path: Path) -> 
 def test_only_the_hash_of_a_key_is_kept(tmp_path: Path) -> None:
     with client(tmp_path):
         secret = make_key(tmp_path)["authorization"].removeprefix("Bearer ")
-    files = [path for path in tmp_path.glob("answerable.db*")]
+    files = list(tmp_path.glob("answerable.db*"))
     assert files
     assert not any(secret.rsplit("_", 1)[1].encode() in path.read_bytes() for path in files)
 

@@ -1,4 +1,4 @@
-"""schemathesis, every check, over the whole of OpenAPI, on a real socket: no 5xx and no status that is not documented."""
+"""schemathesis, every check, over all of OpenAPI, on a real socket: no 5xx, no status that is not documented."""
 
 from __future__ import annotations
 

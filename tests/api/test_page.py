@@ -45,7 +45,7 @@ def page(live: Live, browser: Any) -> Iterator[Any]:
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("console", lambda line: line.type == "error" and problems.append(line.text))
+    opened.on("console", lambda line: problems.extend([line.text] if line.type == "error" else []))
     opened.set_default_timeout(WAIT_MS)
     yield opened
     context.close()
