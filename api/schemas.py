@@ -254,6 +254,14 @@ class Error(Response):
     error: ErrorDetail
 
 
+_ALWAYS = (401, 403, 408, 413, 429, 500, 503)  # what any address behind a key may answer
+
+
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error responses of a route, for its documentation."""
+    """The error responses of a route, for its documentation: ``statuses``, and those that every route has."""
+    return {status: {"model": Error} for status in sorted({*statuses, *_ALWAYS})}
+
+
+def open_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same for a route that asks for no key."""
     return {status: {"model": Error} for status in statuses}

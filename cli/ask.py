@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import show
-from cli.common import CollectionOption, JsonOption, out, print_json
+from cli.common import CollectionOption, JsonOption, ServerOption, out, print_json
 from rag.build import build_pipeline, build_search
 from rag.pipeline import Answered, Pipeline, TextWritten, is_text
 from rag.settings import load_settings
@@ -23,8 +23,14 @@ def ask(
     top_k: Annotated[int | None, typer.Option("--top-k", "-k", help="Passages to read.")] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Show the words as they are written.")] = False,
     as_json: JsonOption = False,
+    server: ServerOption = None,
 ) -> None:
     """Answer a question from the documents of a collection, or say that they do not hold the answer."""
+    if server:
+        from cli import remote  # here, not above: an HTTP client that most calls do not need
+
+        remote.ask(server, question, collection, top_k, stream, as_json)
+        return
     settings = load_settings(top_k=top_k)
     pipeline = build_pipeline(settings)
     asked = Question(question, collection, top_k=settings.top_k)
@@ -52,12 +58,18 @@ def search(
     collection: CollectionOption = "default",
     k: Annotated[int, typer.Option("-k", help="Passages to show.")] = 10,
     as_json: JsonOption = False,
+    server: ServerOption = None,
 ) -> None:
     """Find the passages nearest to a query, by meaning and by words."""
     if not query.strip() or not is_text(query):
         raise InvalidInput(f"the query {query!r} is empty or not UTF-8; search for something in words")
     if not 1 <= k <= MAX_HITS:
         raise InvalidInput(f"-k {k}: it must be from 1 to {MAX_HITS}")
+    if server:
+        from cli import remote
+
+        remote.search(server, query, collection, k, as_json)
+        return
     parts = build_search(load_settings())
     found = parts.retriever.search(query, parts.store.collections.get(collection), k)
     if as_json:

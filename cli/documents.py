@@ -7,47 +7,89 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.common import CollectionOption, JsonOption, out, print_json
+from cli.common import CollectionOption, JsonOption, ServerOption, out, print_json
+from ingest.uploads import forget
 from rag.build import build_store
 from rag.settings import load_settings
 from rag.store import StoredDocument
+
+_PAGE = 1000
 
 app = typer.Typer(no_args_is_help=True)
 DocumentId = Annotated[str, typer.Argument(help="Id of a document, from: documents list")]
 
 
 @app.command("list")
-def list_documents(collection: CollectionOption = "default", as_json: JsonOption = False) -> None:
+def list_documents(
+    collection: CollectionOption = "default", as_json: JsonOption = False, server: ServerOption = None
+) -> None:
     """List the documents of a collection."""
-    store = build_store(load_settings())
-    rows = store.documents.all(store.collections.get(collection))
+    rows = remote_documents(server, collection) if server else _own_documents(collection)
     if as_json:
-        print_json({"documents": [_document_json(row) for row in rows]})
+        print_json({"documents": rows})
         return
     table = Table("id", "title", "pages", "chunks", "file", box=None)
     for row in rows:
-        table.add_row(row.id, row.title, str(len(row.pages) or ""), str(row.chunk_count), row.uri)
+        table.add_row(row["id"], row["title"], str(row["pages"] or ""), str(row["chunks"]), row["uri"])
     out().print(table)
 
 
 @app.command("show")
-def show_document(document_id: DocumentId, as_json: JsonOption = False) -> None:
+def show_document(document_id: DocumentId, as_json: JsonOption = False, server: ServerOption = None) -> None:
     """Show a document with its text, as it was read."""
-    row = build_store(load_settings()).documents.get(document_id)
-    if as_json:
-        print_json(_document_json(row) | {"text": row.text})
+    if server:
+        row = remote_document(server, document_id)
     else:
-        out().print(f"{row.title}\n{row.uri}\n\n{row.text}", markup=False)
+        stored = build_store(load_settings()).documents.get(document_id)
+        row = _document_json(stored) | {"text": stored.text}
+    if as_json:
+        print_json(row)
+    else:
+        out().print(f"{row['title']}\n{row['uri']}\n\n{row['text']}", markup=False)
 
 
 @app.command("delete")
-def delete_document(document_id: DocumentId, as_json: JsonOption = False) -> None:
+def delete_document(document_id: DocumentId, as_json: JsonOption = False, server: ServerOption = None) -> None:
     """Delete a document: it is gone from every search and answer at once."""
-    build_store(load_settings()).documents.delete(document_id)
+    settings = load_settings()
+    if server:
+        from cli.remote import connected  # here, not above: an HTTP client that most calls do not need
+
+        with connected(server) as client:
+            client.delete_document(document_id)
+    else:
+        store = build_store(settings)
+        uri = store.documents.get(document_id).uri
+        store.documents.delete(document_id)
+        forget(settings.uploads_folder, uri)
     if as_json:
         print_json({"deleted": document_id})
     else:
         out().print(f"deleted {document_id}")
+
+
+def remote_documents(server: str, collection: str) -> list[dict[str, Any]]:
+    """All documents of a collection on a server."""
+    from cli.remote import connected
+
+    rows: list[dict[str, Any]] = []
+    with connected(server) as client:
+        while page := client.documents(collection, limit=_PAGE, offset=len(rows)):
+            rows.extend(row.model_dump() for row in page)
+    return rows
+
+
+def remote_document(server: str, document_id: str) -> dict[str, Any]:
+    """A document with its text on a server."""
+    from cli.remote import connected
+
+    with connected(server) as client:
+        return client.document(document_id).model_dump(exclude={"collection"})
+
+
+def _own_documents(collection: str) -> list[dict[str, Any]]:
+    store = build_store(load_settings())
+    return [_document_json(row) for row in store.documents.all(store.collections.get(collection))]
 
 
 def _document_json(row: StoredDocument) -> dict[str, Any]:

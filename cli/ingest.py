@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from cli import show
-from cli.common import CollectionOption, JsonOption, out, print_json, progress_bar
+from cli.common import CollectionOption, JsonOption, ServerOption, out, print_json, progress_bar
 from ingest.build import build_ingester
 from rag.build import build_search
 from rag.settings import load_settings
+from rag.types import InvalidInput
 
 
 def ingest(
@@ -20,8 +21,17 @@ def ingest(
     collection: CollectionOption = "default",
     prune: Annotated[bool, typer.Option("--prune", help="Remove documents under PATHS whose file is gone.")] = False,
     as_json: JsonOption = False,
+    server: ServerOption = None,
 ) -> None:
     """Read files and folders into a collection; what is unchanged is left alone, what is broken is listed."""
+    if server:
+        from cli import remote  # here, not above: an HTTP client that most calls do not need
+
+        if prune:
+            raise InvalidInput("--prune with --server: a server does not know your folders; delete what is gone there")
+        if remote.ingest(server, paths, collection, as_json).failed:
+            raise typer.Exit(1)
+        return
     settings = load_settings()
     ingester = build_ingester(settings, build_search(settings))
     with progress_bar("reading") as step:

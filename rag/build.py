@@ -64,13 +64,14 @@ def build_reranker(settings: Settings) -> Reranker | None:
     return OpenVinoReranker(require(settings.home, RERANKER), settings.threads)
 
 
-def build_pipeline(settings: Settings, search: Search | None = None) -> Pipeline:
+def build_pipeline(settings: Settings, search: Search | None = None, side_by_side: int = 1) -> Pipeline:
     """The whole way from question to answer, over ``search`` (None: that of the settings).
 
-    Raises what build_search and build_generator raise.
+    ``side_by_side``: answers that several threads may have written in one batch. Raises what build_search and
+    build_generator raise.
     """
     with ThreadPoolExecutor(max_workers=1) as pool:  # each takes half a second to load, most of it outside Python
-        loading = pool.submit(build_generator, settings)
+        loading = pool.submit(build_generator, settings, side_by_side)
         search = search or build_search(settings)
         generator = loading.result()
     return Pipeline(
@@ -82,10 +83,11 @@ def build_pipeline(settings: Settings, search: Search | None = None) -> Pipeline
     )
 
 
-def build_generator(settings: Settings) -> Generator:
+def build_generator(settings: Settings, side_by_side: int = 1) -> Generator:
     """The generator that the settings name. Raises ModelMissing, ModelBroken."""
     folder = require(settings.home, settings.generator)
-    return LocalGenerator.load(folder, fingerprint(folder), resolve_device(settings), settings.threads)
+    device = resolve_device(settings)
+    return LocalGenerator.load(folder, fingerprint(folder), device, settings.threads, side_by_side)
 
 
 def build_verifier(encoder: Encoder) -> Verifier:

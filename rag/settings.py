@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address that serve listens on")
     port: int = Field(8080, ge=1, le=65535, description="port that serve listens on")
     max_waiting: int = Field(32, ge=1, description="questions that may wait before serve answers 429")
+    at_once: int = Field(8, ge=1, le=64, description="questions that serve answers side by side")
+    timeout_s: float = Field(120.0, gt=0, le=3600, description="longest time of a request to serve, waiting included")
+    rate_per_minute: int = Field(600, ge=1, description="requests a minute that one access key may make")
     log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="least severe log line")
 
     @field_validator("home")
@@ -55,6 +58,16 @@ class Settings(BaseSettings):
     def index_folder(self) -> Path:
         """The folder that holds the FAISS files."""
         return Path(self.index_url).expanduser() if self.index_url else self.home / "index"
+
+    @property
+    def uploads_folder(self) -> Path:
+        """The folder that holds uploaded files, one folder a collection."""
+        return self.home / "uploads"
+
+    @property
+    def runs_folder(self) -> Path:
+        """The folder that eval writes its runs into."""
+        return self.home / "runs"
 
     @property
     def models_folder(self) -> Path:

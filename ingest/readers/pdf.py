@@ -23,7 +23,7 @@ from rag.types import DocumentRejected, ParsedDocument
 VERSION = "pdf/1"
 
 # PDFium keeps its state in the process and is not thread-safe, so its guard is one for the process too.
-_PDFIUM = threading.Lock()
+PDFIUM = threading.Lock()
 _LINE = re.compile(rf"[^\r\n{HYPHEN}]*[\r\n{HYPHEN}]*")
 _SPACES = re.compile(r"(?<=\S)\s+(?=\S)")
 _COLUMN_GAP = 1.5  # times the type size; a space is a quarter, in a badly justified line up to one
@@ -39,7 +39,7 @@ def read_pdf(name: str, data: bytes) -> ParsedDocument:
 
     Raises DocumentRejected for a broken or encrypted file and for one without a text layer.
     """
-    with _PDFIUM:
+    with PDFIUM:
         document = _open(data)
         try:
             pages = [_page(document, index) for index in range(len(document))]

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from rag.store.collections import Collection
 from rag.store.database import Database, tick
-from rag.store.tables import chunks, deletions, documents
+from rag.store.tables import chunks, collections, deletions, documents
 from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument
 
 
@@ -105,16 +105,33 @@ class Documents:
             raise _not_found(document_id)
         return _stored(row, row.text)
 
+    def collection_of(self, document_id: str) -> str:
+        """The name of the collection that holds the document. Raises NotFound."""
+        query = select(collections.c.name).join(documents).where(documents.c.id == document_id)
+        with self._database.read() as connection:
+            name = connection.execute(query).scalar_one_or_none()
+        if name is None:
+            raise _not_found(document_id)
+        return str(name)
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Documents and chunks of each collection that has any, by name."""
+        numbers = (func.count(), func.coalesce(func.sum(documents.c.chunk_count), 0))
+        query = select(collections.c.name, *numbers).join(documents).group_by(collections.c.name)
+        with self._database.read() as connection:
+            return {name: (int(count), int(parts)) for name, count, parts in connection.execute(query)}
+
     def pages(self, document_ids: Iterable[str]) -> dict[str, tuple[Page, ...]]:
         """The page maps of those documents that exist, by id."""
         query = select(documents.c.id, documents.c.pages).where(documents.c.id.in_(sorted(document_ids)))
         with self._database.read() as connection:
             return {row.id: _pages(row.pages) for row in connection.execute(query)}
 
-    def all(self, collection: Collection) -> tuple[StoredDocument, ...]:
-        """The documents of a collection by uri, without their text."""
+    def all(self, collection: Collection, limit: int | None = None, offset: int = 0) -> tuple[StoredDocument, ...]:
+        """The documents of a collection by uri, without their text: all, or ``limit`` of them after ``offset``."""
         columns = [column for column in documents.c if column.name != "text"]
         query = select(*columns).where(documents.c.collection_id == collection.id).order_by(documents.c.uri)
+        query = query.limit(limit).offset(offset)
         with self._database.read() as connection:
             return tuple(_stored(row, "") for row in connection.execute(query))
 

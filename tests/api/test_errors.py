@@ -136,9 +136,7 @@ def test_any_string_can_be_encoded_and_read_back() -> None:
         encode({"score": float("nan")})
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/ask/", "/v2/ask", "/%00", "/%ff", "/v1/%2e%2e/ask", "/" + "x" * 5000]
-)
+@pytest.mark.parametrize("path", ["/v1", "/v1/ask/", "/v2/ask", "/%00", "/%ff", "/v1/%2e%2e/ask", "/" + "x" * 5000])
 def test_an_unknown_address_is_a_404(http: TestClient, path: str) -> None:
     assert "/docs" in check(http.get(path), 404, "not_found")
 
