@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,17 +11,25 @@ from rich.table import Table
 from cli.common import CollectionOption, JsonOption, out, print_json
 from rag.build import build_store
 from rag.settings import load_settings
-from rag.store import StoredDocument
+from rag.store import Outcome, StoredDocument
 
 app = typer.Typer(no_args_is_help=True)
 DocumentId = Annotated[str, typer.Argument(help="Id of a document, from: documents list")]
 
 
 @app.command("list")
-def list_documents(collection: CollectionOption = "default", as_json: JsonOption = False) -> None:
-    """List the documents of a collection."""
+def list_documents(
+    collection: CollectionOption = "default",
+    failed: Annotated[bool, typer.Option("--failed", help="List the files that could not be read, and why.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the documents of a collection, or the files that could not be read."""
     store = build_store(load_settings())
-    rows = store.documents.all(store.collections.get(collection))
+    target = store.collections.get(collection)
+    if failed:
+        _list_failed(store.outcomes.all(target, "failed"), as_json)
+        return
+    rows = store.documents.all(target)
     if as_json:
         print_json({"documents": [_document_json(row) for row in rows]})
         return
@@ -28,6 +37,15 @@ def list_documents(collection: CollectionOption = "default", as_json: JsonOption
     for row in rows:
         table.add_row(row.id, row.title, str(len(row.pages) or ""), str(row.chunk_count), row.uri)
     out().print(table)
+
+
+def _list_failed(rows: Sequence[Outcome], as_json: bool) -> None:
+    if as_json:
+        print_json({"failed": [{"uri": row.uri, "reason": row.reason} for row in rows]})
+        return
+    for row in rows:
+        out().print(f"{row.uri}\n  {row.reason}", markup=False, soft_wrap=True)
+    out().print(f"{len(rows)} failed" + ("; read them again with: answerable ingest --retry-failed" if rows else ""))
 
 
 @app.command("show")

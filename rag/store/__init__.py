@@ -14,9 +14,21 @@ from rag.store.chunks import Changes, Chunks
 from rag.store.collections import Collection, Collections, check_encoder
 from rag.store.database import Database, open_database
 from rag.store.documents import Documents, Source, StoredDocument, document_key
+from rag.store.outcomes import Outcome, Outcomes
+from rag.store.similar import Duplicate, Similar
 from rag.store.tables import clock
 
-__all__ = ["Changes", "Collection", "Source", "Store", "StoredDocument", "check_encoder", "document_key"]
+__all__ = [
+    "Changes",
+    "Collection",
+    "Duplicate",
+    "Outcome",
+    "Source",
+    "Store",
+    "StoredDocument",
+    "check_encoder",
+    "document_key",
+]
 
 
 class Store:
@@ -28,6 +40,8 @@ class Store:
         self.documents = Documents(database)
         self.chunks = Chunks(database)
         self.answers = Answers(database)
+        self.outcomes = Outcomes(database)
+        self.similar = Similar(database)
         with database.read() as connection:
             self.id: str = connection.execute(select(clock.c.store_id)).scalar_one()
 

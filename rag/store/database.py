@@ -20,7 +20,7 @@ from rag.store.tables import clock, ticks
 from rag.types import InvalidInput, StoreUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0001"  # newest revision in migrations/versions; a test compares the two
+HEAD = "0002"  # newest revision in migrations/versions; a test compares the two
 BUSY_MS = 30_000  # how long a writer waits for its turn before it gives up
 
 
