@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from ingest.worker import run_worker
+from ingest.upload_worker import run_worker
 from rag.settings import Settings
 from rag.store import Store
 from rag.types import AnswerableError

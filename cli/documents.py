@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,8 @@ from cli.common import CollectionOption, JsonOption, ServerOption, out, print_js
 from ingest.uploads import forget
 from rag.build import build_store
 from rag.settings import load_settings
-from rag.store import StoredDocument
+from rag.store import Outcome, StoredDocument
+from rag.types import InvalidInput
 
 _PAGE = 1000
 
@@ -21,9 +23,18 @@ DocumentId = Annotated[str, typer.Argument(help="Id of a document, from: documen
 
 @app.command("list")
 def list_documents(
-    collection: CollectionOption = "default", as_json: JsonOption = False, server: ServerOption = None
+    collection: CollectionOption = "default",
+    failed: Annotated[bool, typer.Option("--failed", help="List the files that could not be read, and why.")] = False,
+    as_json: JsonOption = False,
+    server: ServerOption = None,
 ) -> None:
-    """List the documents of a collection."""
+    """List the documents of a collection, or the files that could not be read."""
+    if failed:
+        if server:
+            raise InvalidInput("--failed with --server: what failed there is told by the upload's job; leave one out")
+        store = build_store(load_settings())
+        _list_failed(store.outcomes.all(store.collections.get(collection), "failed"), as_json)
+        return
     rows = remote_documents(server, collection) if server else _own_documents(collection)
     if as_json:
         print_json({"documents": rows})
@@ -32,6 +43,15 @@ def list_documents(
     for row in rows:
         table.add_row(row["id"], row["title"], str(row["pages"] or ""), str(row["chunks"]), row["uri"])
     out().print(table)
+
+
+def _list_failed(rows: Sequence[Outcome], as_json: bool) -> None:
+    if as_json:
+        print_json({"failed": [{"uri": row.uri, "reason": row.reason} for row in rows]})
+        return
+    for row in rows:
+        out().print(f"{row.uri}\n  {row.reason}", markup=False, soft_wrap=True)
+    out().print(f"{len(rows)} failed" + ("; read them again with: answerable ingest --retry-failed" if rows else ""))
 
 
 @app.command("show")

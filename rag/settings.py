@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     max_new_tokens: int = Field(96, ge=1, le=1024, description="longest answer, in tokens")
     max_question_chars: int = Field(4000, ge=1, le=100_000, description="longest question, in characters")
     max_file_mb: float = Field(100.0, gt=0, description="largest file that ingest reads")
+    file_seconds: float = Field(120.0, gt=0, description="longest time that reading one file may take")
+    file_memory_mb: int = Field(1500, ge=500, description="memory that reading one file may take")
     chunk_tokens: int = Field(200, ge=32, le=240, description="passage length that the chunker aims at")
     host: str = Field("127.0.0.1", description="address that serve listens on")
     port: int = Field(8080, ge=1, le=65535, description="port that serve listens on")

@@ -9,6 +9,7 @@ Errors
      +- ModelBroken           weights are there but altered or of another kind (HTTP 503)
      +- IndexBroken           the index does not fit its rows and could not be mended (HTTP 503)
      +- EncoderChanged        rows were embedded by another encoder than the one configured (HTTP 409)
+     +- Superseded            the row was changed by another process meanwhile (HTTP 409)
      +- StoreUnavailable      database locked, full, unreachable or of another version (HTTP 503)
 
 All offsets are in characters (Python code points) of the stored document text, end exclusive, so that
@@ -80,6 +81,13 @@ class EncoderChanged(AnswerableError):
     status = 409
 
 
+class Superseded(AnswerableError):
+    """Another process changed the row between reading and writing; look again and decide anew."""
+
+    code = "superseded"
+    status = 409
+
+
 class StoreUnavailable(AnswerableError):
     """The database is locked, full, unreachable or of another version."""
 
@@ -123,7 +131,8 @@ class Block:
 class ParsedDocument:
     """What a reader makes of a file: normalised text and the map back to pages and structure.
 
-    ``pages`` is empty where the format has none (txt, md, html, docx). ``headings`` and ``blocks`` are sorted by start.
+    ``pages`` (slides, sheets) is empty where the format has none (txt, md, html, docx). ``headings`` and ``blocks`` are
+    sorted by start. ``note`` says in one line what could not be read of the file, such as scanned pages.
     """
 
     title: str
@@ -132,6 +141,7 @@ class ParsedDocument:
     pages: tuple[Page, ...] = ()
     headings: tuple[Heading, ...] = ()
     blocks: tuple[Block, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

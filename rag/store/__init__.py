@@ -19,6 +19,8 @@ from rag.store.feedback import Feedback, FeedbackRow
 from rag.store.jobs import Job, Jobs
 from rag.store.keys import ROLES, Key, Keys
 from rag.store.labels import Labels
+from rag.store.outcomes import Outcome, Outcomes
+from rag.store.similar import Duplicate, Similar
 from rag.store.tables import clock
 
 __all__ = [
@@ -26,10 +28,12 @@ __all__ = [
     "AuditEntry",
     "Changes",
     "Collection",
+    "Duplicate",
     "FeedbackRow",
     "Job",
     "KeptAnswer",
     "Key",
+    "Outcome",
     "Source",
     "Store",
     "StoredDocument",
@@ -52,6 +56,8 @@ class Store:
         self.feedback = Feedback(database)
         self.audit = Audit(database)
         self.labels = Labels(database)
+        self.outcomes = Outcomes(database)
+        self.similar = Similar(database)
         with database.read() as connection:
             self.id: str = connection.execute(select(clock.c.store_id)).scalar_one()
 

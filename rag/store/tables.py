@@ -13,6 +13,8 @@ jobs        uploads to be ingested, with their state; they outlive the server th
 feedback    what readers said of an answer
 labels      metadata of documents that came through a program, as JSON
 audit       who changed or was refused what, and when
+outcomes    what became of each file at its last ingest: status, reason, hash, reader, documents made of it
+signatures  MinHash of each document's words; bands holds its parts, so that documents alike are found by equal parts
 
 chunks_fts is an FTS5 table over chunks.heading and chunks.text, kept in step by triggers (SQLite only).
 """
@@ -101,6 +103,36 @@ deletions = Table(
     Column("collection_id", Integer, nullable=False),
     Column("seq", Integer, nullable=False),
     Index("deletions_collection_seq", "collection_id", "seq"),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("collection_id", Integer, primary_key=True, autoincrement=False),
+    Column("uri", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("reader", Text, nullable=False),
+    Column("documents", Integer, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+
+signatures = Table(
+    "signatures",
+    metadata,
+    Column("document_id", Text, primary_key=True),
+    Column("collection_id", Integer, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+
+bands = Table(
+    "bands",
+    metadata,
+    Column("collection_id", Integer, primary_key=True, autoincrement=False),
+    Column("band", Text, primary_key=True),
+    Column("document_id", Text, primary_key=True),
+    Index("bands_document", "document_id"),
 )
 
 answers = Table(

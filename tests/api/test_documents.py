@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from api import schemas_service as s
 from ingest.chunk import ChunkOptions
 from ingest.run import Ingester
-from ingest.worker import run_job
+from ingest.upload_worker import run_job
 from rag.kept import WITHDRAWN
 from tests.api.client import client
 from tests.fakes import HashEncoder, Shelf

@@ -10,8 +10,7 @@ import pytest
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 
-from ingest.readers import docx as reader
-from ingest.readers import read_document
+from ingest.readers import package, read_document
 from ingest.readers.docx import read_docx
 from rag.types import DocumentRejected
 
@@ -99,7 +98,7 @@ def _zip(parts: dict[str, bytes]) -> bytes:
 
 
 def test_a_bomb_is_rejected_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    bomb = _zip({"[Content_Types].xml": b"<a/>", "word/document.xml": b" " * (reader.MOST_XML + 1)})
+    bomb = _zip({"[Content_Types].xml": b"<a/>", "word/document.xml": b" " * (package.MOST_XML + 1)})
     assert len(bomb) < 100_000
     monkeypatch.setattr(docx, "Document", lambda _: pytest.fail("was opened"))
     with pytest.raises(DocumentRejected, match="unpacks to 50 MB in 2 parts, at most 50 MB of XML"):

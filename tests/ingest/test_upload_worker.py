@@ -11,8 +11,8 @@ import pytest
 
 from ingest.chunk import ChunkOptions
 from ingest.run import Ingester
+from ingest.upload_worker import run_job
 from ingest.uploads import forget, settle, staging
-from ingest.worker import run_job
 from rag.store import Store
 from rag.store.jobs import MAX_ATTEMPTS, STALE_S
 from tests.fakes import HashEncoder, Shelf
