@@ -20,6 +20,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.vectorstores import VectorStore
 from pydantic import AfterValidator, Field
 
+from rag.followup import standalone
 from rag.pipeline import (
     MAX_TOP_K,
     Answered,
@@ -29,7 +30,6 @@ from rag.pipeline import (
     Pipeline,
     TextWritten,
     check_question,
-    search_text,
 )
 from rag.retrieve import Retriever
 from rag.types import Hit, InvalidInput, Passage, Question, Turn
@@ -106,7 +106,7 @@ class AnswerRunnable(Runnable[Asked, dict[str, Any]]):
         if self._vectorstore is None:
             return self._pipeline.events(question)
         check_question(question, self._pipeline.limits)
-        found = self._vectorstore.similarity_search(search_text(question), k=question.top_k)
+        found = self._vectorstore.similarity_search(standalone(question), k=question.top_k)
         return self._pipeline.events_from(question, [passage_of(number, one) for number, one in enumerate(found)])
 
     def _chunks(self, asked: Iterator[Asked]) -> Iterator[dict[str, Any]]:

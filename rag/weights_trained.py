@@ -51,7 +51,7 @@ class TrainedModel:
 def trained_models() -> tuple[TrainedModel, ...]:
     """The models that this repository ships; those on MiniLM where their weights are there."""
     folder = models_in_repository()
-    generator = TrainedModel("answerable-135m", "generator", "0.1", "smollm2-135m", folder / "answerable-135m")
+    generator = TrainedModel("answerable-135m", "generator", "0.2", "smollm2-135m", folder / "answerable-135m")
     on_minilm = (
         TrainedModel(name, role, "0.1", "minilm-l6", folder / name, room=200_000_000)
         for name, role in ((RERANKER, "reranker"), (RETRIEVER, "retriever"))
