@@ -37,4 +37,5 @@ def check_query(query: str, max_chars: int) -> None:
 
 def _search(pipeline: Pipeline, body: schemas.SearchRequest) -> tuple[Hit, ...]:
     retriever = pipeline.retriever
-    return retriever.search(body.query, retriever.store.collections.get(body.collection), body.k)
+    where = body.where.record() if body.where else None
+    return retriever.search(body.query, retriever.store.collections.get(body.collection), body.k, where=where)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from rag.index import IndexOptions, VectorIndex, view
 from rag.index.build import Shelf
@@ -173,7 +174,7 @@ def test_search_stays_right_and_quick_while_another_process_writes(tmp_path: Pat
     assert p99[1] < 2 * p99[0] + 0.02, p99  # 20 ms for a machine that does other things, too
 
 
-def timed_search(index: VectorIndex, collection: Collection, query: np.ndarray) -> float:  # type: ignore[type-arg]
+def timed_search(index: VectorIndex, collection: Collection, query: NDArray[np.float32]) -> float:
     started = time.perf_counter()
     index.search(collection, query, 10)
     return time.perf_counter() - started
