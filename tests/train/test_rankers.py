@@ -27,7 +27,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def unit(number: int, source: str = "squad") -> Unit:
     name = NAMES[number % len(NAMES)]
-    text = f"The town of {name} lies on a river. Its mayor is number {number}. It has a market every week and a tower."
+    text = f"The town of {name} lies on a river. Its mayor is number {number}. "
+    text += (
+        "It has a market every week and a tower, and in summer people come from far away to swim in the water there."
+    )
     ask = Ask(f"q{number}", f"Who is the mayor of {name}?", f"number {number}", (f"number {number}",))
     return Unit(source, f"p{number}", name, text, (ask,))
 
@@ -59,7 +62,7 @@ def mined(folder: Path) -> Path:
     groups = []
     for number in range(24):
         name = NAMES[number % len(NAMES)]
-        others = tuple(f"{other}\nthe mayor of {other} is tall" for other in NAMES if other != name)
+        others = tuple(f"{other}\na tower in {other}" for other in NAMES if other != name)
         group = Group(
             f"who is the mayor of {name}?", f"{name}\nthe mayor of {name} is tall", others[:5], ("\nno",), "w"
         )
