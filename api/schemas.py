@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from rag.pipeline import MAX_TOP_K
-from rag.types import Question, Turn
+from rag.types import Filter, Question, Turn
 
 MAX_HITS = 1000
 MAX_TURNS = 100
@@ -31,6 +31,7 @@ def _is_text(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_is_text)]
 CollectionName = Annotated[Text, Field(min_length=1, max_length=64, description="name of a collection")]
+Moment = Annotated[AwareDatetime, Field(strict=False)]  # JSON has no dates: text, with a time zone
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -45,6 +46,20 @@ class TurnIn(Request):
 
     role: Literal["user", "assistant"]
     text: Annotated[Text, Field(max_length=MAX_TURN_CHARS)]
+
+
+class Where(Request):
+    """Which documents to search; every part that is given must hold."""
+
+    path: Text = Field("", max_length=1000, description="address of the document; * stands for anything")
+    title: Text = Field("", max_length=1000, description="part of the title")
+    kind: Text = Field("", max_length=20, description="ending of the address, as pdf")
+    after: Moment | None = Field(None, description="changed since then")
+    before: Moment | None = Field(None, description="changed before then")
+
+    def record(self) -> Filter:
+        """The same as a record."""
+        return Filter(self.path, self.title, self.kind, self.after, self.before)
 
 
 class AskRequest(Request):
@@ -72,13 +87,15 @@ class AskRequest(Request):
     collection: CollectionName = "default"
     history: Annotated[list[TurnIn], Field(max_length=MAX_TURNS)] = []
     top_k: int | None = Field(None, ge=1, le=MAX_TOP_K, description="passages to read; left out: the server's setting")
+    where: Where | None = Field(None, description="only documents like this; all by default")
     stream: bool = Field(False, description="answer with server-sent events; so does Accept: text/event-stream")
 
     def record(self, default_top_k: int) -> Question:
         """The question as the pipeline takes it."""
         history = tuple(Turn(turn.role, turn.text) for turn in self.history)
         top_k = default_top_k if self.top_k is None else self.top_k
-        return Question(self.question, self.collection, history, top_k)
+        where = self.where.record() if self.where else None
+        return Question(self.question, self.collection, history, top_k, where)
 
 
 class SearchRequest(Request):
@@ -89,6 +106,7 @@ class SearchRequest(Request):
     query: Text
     collection: CollectionName = "default"
     k: int = Field(10, ge=1, le=MAX_HITS, description="hits to give")
+    where: Where | None = Field(None, description="only documents like this; all by default")
 
 
 class Response(BaseModel):

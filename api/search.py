@@ -38,4 +38,6 @@ def check_query(query: str, max_chars: int) -> None:
 
 def _search(pipeline: Pipeline, body: schemas.SearchRequest, caller: Caller) -> tuple[Hit, ...]:
     retriever = pipeline.retriever
-    return retriever.search(body.query, known_collection(retriever.store, caller, body.collection), body.k)
+    where = body.where.record() if body.where else None
+    collection = known_collection(retriever.store, caller, body.collection)
+    return retriever.search(body.query, collection, body.k, where=where)

@@ -49,10 +49,14 @@ class Sealed:
         standing = len(self.ids) if alive is None else int(alive.sum())
         if standing == 0:
             return np.full((len(queries), k), -1, dtype=np.int64), np.full((len(queries), k), -np.inf, dtype=np.float32)
-        if alive is not None and self.family is not Family.EXACT and standing <= min(_SCAN_UP_TO, len(self.ids) // 4):
-            rows = np.broadcast_to(np.flatnonzero(alive), (len(queries), standing))
+        depth = min(families.depth(self.family, k), standing)
+        # a filter that leaves few, or a wish for most of what stands: no approximation is worth its misses
+        few = alive is not None and standing <= len(self.ids) // 4
+        if self.family is not Family.EXACT and standing <= _SCAN_UP_TO and (few or 4 * depth >= standing):
+            every = np.arange(len(self.ids)) if alive is None else np.flatnonzero(alive)
+            rows = np.broadcast_to(every, (len(queries), standing))
         else:
-            rows = self._candidates(queries, min(families.depth(self.family, k), standing), alive)
+            rows = self._candidates(queries, depth, alive)
         return self._ranked(queries, rows, k)
 
     def _candidates(

@@ -111,14 +111,14 @@ class View:
         self.settle()
         with self._lock:
             if not self._saved or self._pending > (0 if self._sealed.family is Family.EXACT else self._bound()):
-                self._write()
+                self._write(self._sealed)
 
     def rebuild(self) -> None:
         """Build the index again from the rows, whatever is there, and write it. Raises IndexBroken."""
         self.settle()
         with self._lock:
-            self._sealed, self.problem = empty(self.shelf.collection.dimension), ""
-            self._write()
+            self._write(empty(self.shelf.collection.dimension))
+            self.problem = ""
 
     def settle(self) -> None:
         """Wait for a merge that is going on."""
@@ -197,10 +197,10 @@ class View:
         self._adopt(self.shelf.build(self._sealed))
         self._saved = False
 
-    def _write(self) -> None:
-        """See all rows as of now, saved."""
+    def _write(self, like: Sealed) -> None:
+        """See all rows as of now, saved; what is seen stays as it was where that fails."""
         try:
-            self._adopt(self.shelf.make(self._sealed))
+            self._adopt(self.shelf.make(like))
         except OSError as error:
             raise IndexBroken(
                 f"cannot write the index to {self.shelf.folder}: {error.strerror or error}; the rows are safe: mend "

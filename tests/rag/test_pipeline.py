@@ -153,8 +153,8 @@ def test_the_wire_form_is_plain_json(shelf: Shelf) -> None:
     body = answer_json(shelf.pipeline().answer(Question("When does the heater switch on below three degrees?")))
     assert json.loads(json.dumps(body)) == body
     assert list(body) == [
-        "id", "question", "answer", "abstained", "reason", "support", "unanswerable", "claims", "passages", "usage",
-        "timings_ms", "models",
+        "id", "question", "answer", "abstained", "reason", "support", "unanswerable", "answerable", "claims",
+        "passages", "usage", "timings_ms", "models",
     ]  # fmt: skip
     assert set(body["claims"][0]) == {"text", "start", "end", "support", "verdict", "citations"}
     assert set(body["passages"][0]) == {"document_id", "title", "uri", "page", "start", "end", "quote", "score"}

@@ -21,7 +21,8 @@ def clustered(count: int, seed: int) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     vectors = centres[rng.integers(0, 60, count)] + 0.6 * rng.normal(size=(count, DIMENSION))
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return unit.astype(np.float16).astype(np.float32)
+    rounded: NDArray[np.float32] = unit.astype(np.float16).astype(np.float32)
+    return rounded
 
 
 def put(store: Store, collection: Collection, uri: str, vectors: NDArray[np.float32]) -> str:
