@@ -152,7 +152,7 @@ def test_wrong_types_in_every_field_are_told_and_never_a_500(tmp_path: Path, val
         "/v1/collections": ("name",),
         "/v1/chat/completions": ("model", "messages", "stream", "n"),
     }
-    whole = {
+    whole: dict[str, dict[str, Any]] = {
         "/v1/ask": QUESTION,
         "/v1/search": {"query": "a"},
         "/v1/feedback": {"answer_id": "a", "verdict": "up"},
