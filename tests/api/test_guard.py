@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -107,7 +108,7 @@ def test_a_body_that_stops_coming_is_a_408(tmp_path: Path) -> None:
             await anyio.sleep_forever()
             raise AssertionError("never ends")
 
-        async def send(message: object) -> None:
+        async def send(message: Any) -> None:
             sent.append(dict(message))
 
         scope = {"type": "http", "method": "POST", "path": "/v1/ask", "query_string": b"", "headers": []}

@@ -105,7 +105,7 @@ def test_a_hundred_slow_clients_keep_nobody_waiting(url: str) -> None:
 )
 def test_what_is_no_http_harms_nothing(url: str, data: bytes) -> None:
     reply = raw(url, data, 5)
-    assert reply == b"" or b" 400 " in reply.split(b"\r\n")[0]
+    assert reply == b"" or reply.split(b" ")[1] in (b"400", b"403")
     alive(url)
 
 
