@@ -8,6 +8,7 @@ pointed a name of its own at this address.
 from __future__ import annotations
 
 import ipaddress
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ class Rate:
         left, when = self._buckets.get(key, (float(self._per_minute), now))
         left = min(self._per_minute, left + (now - when) * self._per_minute / 60)
         if left < 1:
-            wait = max(1, round((1 - left) * 60 / self._per_minute + 0.5))
+            wait = max(1, math.ceil((1 - left) * 60 / self._per_minute))
             raise TooFast(f"this key made its {self._per_minute} requests a minute; try again in {wait} s", wait)
         self._buckets[key] = (left - 1, now)
 

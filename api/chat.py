@@ -1,8 +1,8 @@
 """OpenAI's chat completions and models, for the many programs that speak that shape.
 
 A model is a collection: "answerable" asks the collection default, "answerable/NAME" another one. A program of that
-shape cannot take words back, so a stream carries only what was checked: it opens at once, then each sentence comes after the
-verifier has judged it, and the last chunk has the whole Answer as ``answerable``.
+shape cannot take words back, so a stream carries only what was checked: it opens at once, then each sentence comes
+after the verifier has judged it, and the last chunk has the whole Answer as ``answerable``.
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ class Service:
         self._pipeline: Pipeline | None = None
         self._problem: AnswerableError | None = None
         self._tried = -math.inf
+        metrics.gauge("answerable_jobs_open", "Uploads waiting or running", self._open_jobs)
         metrics.gauge("answerable_questions", "Questions answered or waiting", lambda: float(self.generations.jobs))
 
     async def pipeline(self) -> Pipeline:
@@ -95,6 +96,12 @@ class Service:
     async def rows(self, work: Callable[[Store], T]) -> T:
         """The result of reading or writing rows, done in a worker thread. Raises StoreUnavailable."""
         return await anyio.to_thread.run_sync(lambda: work(self._rows()))
+
+    def _open_jobs(self) -> float:
+        try:
+            return float(self._rows().jobs.open())
+        except AnswerableError:
+            return math.nan  # the other figures are wanted all the more while the database is away
 
     def close(self) -> None:
         """Stop the worker and give the database back."""

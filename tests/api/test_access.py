@@ -57,7 +57,7 @@ def test_a_revoked_key_is_nothing_at_once_and_the_last_one_does_not_open_the_doo
 def test_what_is_no_key_of_ours_is_a_401(tmp_path: Path, header: str) -> None:
     with client(tmp_path) as http:
         make_key(tmp_path)
-        response = http.get("/v1/collections", headers={"authorization": header.encode("latin-1")})
+        response = http.get("/v1/collections", headers={b"authorization": header.encode("latin-1")})
     assert code(response) == (401, "unauthorized")
 
 
@@ -82,7 +82,7 @@ def test_a_reader_reads_a_writer_writes_and_the_audit_log_is_for_admins(tmp_path
         row = http.get("/v1/documents", headers=reader).json()["documents"][0]
         path = f"/v1/documents/{row['id']}"
         assert code(http.delete(path, headers=reader)) == (403, "forbidden")
-        upload = {"files": {"files": ("a.txt", b"text")}}
+        upload: dict[str, Any] = {"files": {"files": ("a.txt", b"text")}}
         assert code(http.post("/v1/documents", headers=reader, **upload)) == (403, "forbidden")
         assert code(http.post("/v1/collections", headers=reader, json={"name": "a"})) == (403, "forbidden")
         assert http.post("/v1/collections", headers=writer, json={"name": "a"}).status_code == 201
@@ -152,7 +152,7 @@ def test_the_bucket_fills_again() -> None:
 
 def test_a_page_of_another_site_may_do_nothing_without_a_key(tmp_path: Path) -> None:
     """A form of another site can send multipart without a preflight; a name of its own can point at this machine."""
-    upload = {"files": {"files": ("a.txt", b"text")}}
+    upload: dict[str, Any] = {"files": {"files": ("a.txt", b"text")}}
     with client(tmp_path) as http:
         foreign = http.post("/v1/documents", headers={"origin": "https://evil.example"}, **upload)
         rebound = http.get("/v1/documents", headers={"host": "evil.example:8080"})

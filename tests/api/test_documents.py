@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,15 @@ def test_figures_count_answers_refusals_and_requests(tmp_path: Path) -> None:
     assert 'answerable_stage_seconds_count{stage="generate"} 2.0' in text
     assert "answerable_claim_support_count 1.0" in text
     assert "zebra" not in text
+
+
+def test_the_dashboard_asks_for_figures_that_there_are(tmp_path: Path) -> None:
+    board = (Path(__file__).resolve().parents[2] / "docs" / "grafana.json").read_text("utf-8")
+    asked = set(re.findall(r"answerable_\w+?(?=_bucket|[^\w])", board))
+    with client(tmp_path) as http:
+        http.post("/v1/ask", json=QUESTION)
+        text = http.get("/metrics").text
+    assert len(asked) >= 7
+    assert {
+        name for name in asked if f"# TYPE {name.removesuffix('_total')} " not in text.replace("_total ", " ")
+    } == set()

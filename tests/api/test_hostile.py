@@ -105,7 +105,7 @@ def test_a_hundred_slow_clients_keep_nobody_waiting(url: str) -> None:
 )
 def test_what_is_no_http_harms_nothing(url: str, data: bytes) -> None:
     reply = raw(url, data, 5)
-    assert reply == b"" or b" 400 " in reply.split(b"\r\n")[0]
+    assert reply == b"" or reply.split(b" ")[1] in (b"400", b"403")
     alive(url)
 
 
@@ -152,7 +152,7 @@ def test_wrong_types_in_every_field_are_told_and_never_a_500(tmp_path: Path, val
         "/v1/collections": ("name",),
         "/v1/chat/completions": ("model", "messages", "stream", "n"),
     }
-    whole = {
+    whole: dict[str, dict[str, Any]] = {
         "/v1/ask": QUESTION,
         "/v1/search": {"query": "a"},
         "/v1/feedback": {"answer_id": "a", "verdict": "up"},
