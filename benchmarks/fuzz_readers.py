@@ -2,9 +2,9 @@
 
     python -m benchmarks.fuzz_readers [--minutes 10] [--only .pdf .docx] [--keep FOLDER]
 
-Hypothesis damages a document of the reader's format: bytes changed, cut out, put in, doubled, and for packages the parts
-inside. Whatever comes, the worker must answer with a document or one line of reason. Counted as findings are readers
-that crash, die, or run out of time or memory; their inputs are kept in FOLDER. Exit code 1 when the sandbox itself failed.
+Hypothesis damages a document of the reader's format: bytes changed, cut out, put in, doubled, and for packages those of
+a part inside. Whatever comes, the worker must answer with a document or a reason. Counted as findings are readers
+that crash, die, or run out of time or memory; their inputs are kept in FOLDER. Exit code 1 when the sandbox failed.
 """
 
 from __future__ import annotations

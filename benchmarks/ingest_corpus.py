@@ -3,7 +3,7 @@
     python -m benchmarks.ingest_corpus FOLDER [--files 3000] [--office 150]
 
 Needs apt-get and dpkg-deb; nothing is installed, packages are downloaded and unpacked into FOLDER/.packages. Office
-files need LibreOffice (libreoffice-writer-nogui, -calc-nogui, -impress-nogui); without it they are left out, and said so.
+files need LibreOffice (libreoffice-writer-nogui, -calc-nogui, -impress-nogui); without it they are left out.
 Files are taken package by package in name order, round and round, so that no format crowds out the others.
 """
 
@@ -46,7 +46,7 @@ def main() -> None:
     kept = choose(trees, arguments.files)
     for source in kept:
         copy(source, cache, corpus)
-    made = convert([path for path in sorted(corpus.rglob("*.html"))], corpus / "office", arguments.office)
+    made = convert(sorted(corpus.rglob("*.html")), corpus / "office", arguments.office)
     files = [path for path in corpus.rglob("*") if path.is_file()]
     result = {
         "files": len(files),

@@ -1,8 +1,8 @@
-"""Ingest at two sizes: rates, peak memory, growth, the second run's share, stages, and a plain script on the same files.
+"""Ingest at two sizes: rates, memory, growth, the second run's share, stages, and a plain script on the same files.
 
     python -m benchmarks.ingest_scale FOLDER [--small 300] [--large 3000] [--compare 150]
 
-FOLDER is what benchmarks/ingest_corpus.py fetched. Each ingest is a process of its own, `answerable ingest --json`, with
+FOLDER is what benchmarks/ingest_corpus.py fetched. Each ingest is a process, `answerable ingest --json`, with
 a HOME of its own; its memory is the resident memory of the process and its workers together, sampled every 50 ms. The
 baseline is what a first script with LangChain's parts does: a loader a format, a recursive splitter (1000 characters,
 200 of overlap), sentence-transformers in fp32, batches of 32, a flat FAISS index; it keeps no rows and no full text.

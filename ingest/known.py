@@ -46,6 +46,8 @@ class Known:
         if before.status == "failed":
             return None if self.retry else before
         if is_archive(uri) and before.documents == self.members.get(uri, 0):
+            if self.retry and self.failed_within(uri):
+                return None
             return Outcome(uri, "unchanged", before.reason, content_hash, before.reader, before.documents)
         return None
 
@@ -63,6 +65,11 @@ class Known:
     def within(self, archive: str) -> list[str]:
         """The uris of the documents of ``archive``."""
         return [uri for uri in self.documents if uri.startswith(archive + _INSIDE)] if archive in self.members else []
+
+    def failed_within(self, archive: str) -> list[Outcome]:
+        """The outcomes of members of ``archive`` that could not be read."""
+        inside = archive + _INSIDE
+        return [row for uri, row in self.outcomes.items() if row.status == "failed" and uri.startswith(inside)]
 
     def _note(self, uri: str) -> str:
         before = self.outcomes.get(uri)

@@ -168,6 +168,9 @@ class Reading:
         unchanged = self._known.unchanged(found.uri, file.content_hash)
         if unchanged is not None:
             self._events.put(Kept(unchanged))
+            if unchanged.status != "failed" and is_archive(found.path.name):
+                for failed in self._known.failed_within(found.uri):
+                    self._events.put(Kept(failed))
             return True
         old = self._known.moved_from(found.uri, file.content_hash)
         if old:

@@ -201,6 +201,8 @@ def _gap(above: Line, below: Line, usual: float, width: float) -> str:
     """What parts two lines that follow each other: a blank line, a line break, or "" for nothing."""
     if above.hyphenated:
         return ""
+    if above.size and below.bottom > above.bottom + above.size:  # from the foot of a column to the top of the next
+        return "\n\n" if above.text.endswith((".", "!", "?", ":")) else ""
     if len(above.cells) > 1 or len(below.cells) > 1:
         return "" if len(above.cells) > 1 and len(below.cells) > 1 else "\n"
     if not above.size or not below.size:

@@ -20,7 +20,7 @@ OUTSIDE = '<!DOCTYPE b [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
 def plain_pdf(pages: int) -> bytes:
     """A PDF of so many pages that share one content stream, written by hand."""
     kids = " ".join(f"{5 + n} 0 R" for n in range(pages))
-    stream = b"BT /F1 12 Tf 72 700 Td (A page of words.) Tj ET"
+    stream = b"BT /F1 12 Tf 72 400 Td (A page of words.) Tj ET"
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
         f"<</Type/Pages/Count {pages}/Kids[{kids}]>>".encode(),
