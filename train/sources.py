@@ -37,7 +37,7 @@ class Source:
     ``questions``: most questions to take (0: all). ``tokenised``: punctuation stands apart and must be joined.
     ``alike``: another passage of the file may well answer its questions, so distractors are drawn at random and no
     question is called unanswerable for want of its passage. ``free``: answers need not be in the text. ``optional``:
-    made by a command of ours, and left out where it was not run.
+    made by a command of ours, and left out where it was not run. ``window``: most characters of a passage.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Source:
     alike: bool = False
     free: bool = False
     optional: bool = False
+    window: int = _WINDOW_CHARS
 
 
 SOURCES = (
@@ -173,7 +174,7 @@ def _shingles(text: str) -> frozenset[str]:
 def _units(source: Source, paragraph: SourceText, rows: Sequence[QaRow]) -> list[Unit]:
     key = hashlib.sha256(f"{paragraph.title}\0{paragraph.text}".encode()).hexdigest()[:16]
     text = _clean(paragraph.text, source)
-    windows = [text] if len(text) <= _WINDOW_CHARS else _windows(text)
+    windows = [text] if len(text) <= source.window else _windows(text, source.window)
     found: dict[str, list[Ask]] = {window: [] for window in windows}
     for row in rows:
         ask = _ask(row, source)
@@ -190,10 +191,10 @@ def _clean(text: str, source: Source) -> str:
     return "\n".join(line for line in (" ".join(line.split()) for line in text.splitlines()) if line)
 
 
-def _windows(text: str) -> list[str]:
+def _windows(text: str, longest: int) -> list[str]:
     spans: list[tuple[int, int]] = []
     for start, end in sentences(text):
-        if spans and end - spans[-1][0] <= _WINDOW_CHARS:
+        if spans and end - spans[-1][0] <= longest:
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((start, end))
