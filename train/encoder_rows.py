@@ -21,6 +21,7 @@ from torch import Tensor
 from rag.pair_tokens import Pair
 from train.loop import TrainingFailed
 
+_LENGTH_STEP = 16  # few shapes of batches, so that the kernels made for each are used again
 _POOL = 2048  # rows sorted by length together
 
 
@@ -90,7 +91,7 @@ class EncoderRows:
     def batch(self, numbers: Sequence[int]) -> EncoderBatch:
         """The rows of these numbers."""
         rows = [self.ids[self.starts[number] : self.starts[number + 1]].astype(np.int64) for number in numbers]
-        width = max(map(len, rows))
+        width = -(-max(map(len, rows)) // _LENGTH_STEP) * _LENGTH_STEP
         ids = np.zeros((len(rows), width), dtype=np.int64)  # (B, T)
         mask, types = np.zeros_like(ids), np.zeros_like(ids)  # (B, T)
         for place, (number, row) in enumerate(zip(numbers, rows, strict=True)):

@@ -102,9 +102,14 @@ class Seen:
 
     def holds(self, row: QaRow) -> bool:
         """Whether the row's question, or most of one of its paragraphs, is among them."""
-        return plain(row.question) in self.questions or any(self._knows(source.text) for source in row.passages)
+        return plain(row.question) in self.questions or any(self.knows(source.text) for source in row.passages)
 
-    def _knows(self, text: str) -> bool:
+    def joined(self, other: Seen) -> Seen:
+        """What either holds."""
+        return Seen(self.questions | other.questions, self.shingles | other.shingles)
+
+    def knows(self, text: str) -> bool:
+        """Whether most of ``text`` is among the paragraphs."""
         own = _shingles(text)
         return len(own & self.shingles) > _SEEN_SHARE * len(own)
 
@@ -112,8 +117,12 @@ class Seen:
 def read_dev(folder: Path) -> Seen:
     """What the question files in ``folder`` hold. Raises InvalidInput where there is none."""
     rows = [row for path in _files(folder) for row in read_qa(path)]
-    shingles = (_shingles(source.text) for row in rows for source in row.passages)
-    return Seen(frozenset(plain(row.question) for row in rows), frozenset().union(*shingles))
+    return seen_texts([row.question for row in rows], [source.text for row in rows for source in row.passages])
+
+
+def seen_texts(questions: Iterable[str], paragraphs: Iterable[str]) -> Seen:
+    """What these questions (or claims) and paragraphs hold."""
+    return Seen(frozenset(map(plain, questions)), frozenset().union(*map(_shingles, paragraphs)))
 
 
 def read_source(folder: Path, source: Source, seen: Seen, counts: Counter[str]) -> list[Unit]:
