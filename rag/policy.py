@@ -20,12 +20,14 @@ class Policy:
     """What the nearest passage's cosine, and the support of the best claim, must reach.
 
     ``refuse_at``: the generator's own probability that the passages lack the answer, from which on it refuses; above 1
-    it never does.
+    it never does. ``read_below``: an answer whose support is under ``min_support``, or a refusal of the generator, is
+    tried once more with the reader's span where the reader's probability of "no answer" is below this; 0 is never.
     """
 
     min_similarity: float = 0.35
     refuse_at: float = 0.5
     min_support: float = 0.1
+    read_below: float = 0.2
 
 
 def refuse_before(hits: Sequence[Hit], policy: Policy) -> str:

@@ -27,6 +27,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import Tensor
 from torch.nn import functional
 
+from rag.check import HEAD, MAX_TOKENS
 from rag.check_windows import Ranking, text_windows
 from rag.datafiles import ClaimRow, Label, read_claims, read_qa
 from rag.encode import TOKENIZER_FILE
@@ -37,9 +38,9 @@ from train.encoder_rows import EncoderBatch
 from train.encoder_run import Job, Outputs, RunOptions, TorchRuns, option_parser, to_options, train
 from train.pairs import make_pairs, tidy
 from train.sources import question_file
-from train.verifier_rows import MAX_TOKENS, CheckExample, make_rows, to_row
+from train.verifier_rows import CheckExample, make_rows, to_row
 
-NAME, HEAD = "answerable-check", "check"
+NAME = "answerable-check"
 DEV_SAMPLE = 70  # claims of each file
 DEV_WINDOWS = 2
 _WORD_LOSS = 0.3

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rag.check import MAX_CLAIM, MAX_QUESTION, MAX_TOKENS
 from rag.check_windows import Ranking, text_windows
 from rag.datafiles import ClaimRow, Label, read_claims
 from rag.pair_tokens import Pair, PairTokenizer
@@ -28,7 +29,6 @@ from train.recipes import Neighbours, strangers, swapped_question
 from train.sources import Ask, Seen, Source, Unit, holds, plain, question_file, read_dev, read_source, seen_texts
 from train.statements import statement
 
-MAX_TOKENS, MAX_QUESTION, MAX_CLAIM = 320, 64, 110
 CLAIM_FILES = {  # most rows of each; 0: all
     **{"mnli": 0, "cad_nli": 6000, "infotabs": 4000, "help_and_or": 800, "breaking_nli": 700, "mnli_task199_nei": 900},
     **{"rte": 0, "folio": 600, "foolmetwice": 0, "fever_symmetric": 0, "factcheckgpt": 0, "expertqa": 0, "begin": 0},
@@ -194,7 +194,9 @@ def _wrong(
             yield _told(ask, span, window, unit, kind, Label.NOT_SUPPORTED, draw)
             return
         if kind == "edited" and (made := edit(ask.answer, [unit.text], draw)) and not holds(window, made.text):
-            yield _told(ask, made.text, window, unit, kind, made.label, draw)
+            told = _told(ask, made.text, window, unit, kind, made.label, draw)
+            at = told.wrong[0]
+            yield told if at < 0 else replace(told, wrong=(at + made.start, at + made.end))
             return
         if kind == "absent" and not source.alike:
             away = [one.text for one in near if not any(holds(f"{one.title}\n{one.text}", gold) for gold in golds)]
@@ -247,7 +249,11 @@ def _without(text: str, golds: Sequence[str]) -> str:
 
 def _of_sentence(unit: Unit, others: Sequence[str], draw: random.Random) -> Iterator[CheckExample]:
     """A sentence of the passage, whole or without its last clause, and one with an error; sometimes two sentences."""
-    spans = [span for span in sentences(unit.text) if _WORDS[0] <= len(unit.text[slice(*span)].split()) <= _WORDS[1]]
+    spans = [
+        (start, end)
+        for start, end in sentences(unit.text)
+        if _WORDS[0] <= len(unit.text[start:end].split()) <= _WORDS[1] and unit.text[end - 1] != "?"
+    ]
     if not spans:
         return
     start, end = draw.choice(spans)

@@ -162,7 +162,7 @@ def test_the_wire_form_is_plain_json(shelf: Shelf) -> None:
         "id", "question", "answer", "abstained", "reason", "support", "unanswerable", "claims", "passages", "usage",
         "timings_ms", "models",
     ]  # fmt: skip
-    assert set(body["claims"][0]) == {"text", "start", "end", "support", "verdict", "citations"}
+    assert set(body["claims"][0]) == {"text", "start", "end", "support", "verdict", "citations", "unsupported"}
     assert set(body["passages"][0]) == {"document_id", "title", "uri", "page", "start", "end", "quote", "score"}
     assert set(body["timings_ms"]) == {"retrieve", "rerank", "generate", "verify", "total"}
     assert set(body["models"]) == {"generator", "retriever", "reranker", "verifier"}

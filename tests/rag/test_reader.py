@@ -69,7 +69,7 @@ class Points:
 def pointing(made: Path, first: str, last: str, none: float = 0.0) -> Reader:
     tokenizer = PairTokenizer(made / "tokenizer.json")
     ids = [int(pieces.ids[0]) for pieces in tokenizer.read([first, last])]
-    return Reader(Points(*ids, none), tokenizer, Calibration(), "points", "0")
+    return Reader(Points(ids[0], ids[1], none), tokenizer, Calibration(), "points", "0")
 
 
 def test_the_span_is_the_characters_between_the_best_tokens(made: Path) -> None:
