@@ -12,7 +12,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from cli import ask, documents, evaluate, index, ingest, models, serve, train
+from cli import ask, documents, evaluate, index, ingest, models, serve, train, verify
 from rag.settings import load_settings
 from rag.types import AnswerableError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command()(ingest.ingest)
 app.command()(ask.ask)
 app.command()(ask.search)
+app.command()(verify.verify)
 app.command()(serve.serve)
 app.command()(index.doctor)
 app.add_typer(documents.app, name="documents", help="List, show and delete the documents of a collection.")

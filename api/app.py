@@ -14,7 +14,7 @@ import anyio
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from api import ask, health, search
+from api import ask, health, search, verify
 from api.deps import Load, Service, load_pipeline
 from api.errors import NotReady, add_handlers
 from api.guard import MAX_BODY_BYTES, Guard
@@ -49,7 +49,7 @@ def create_app(settings: Settings, load: Load = load_pipeline, max_body_bytes: i
         telemetry=_NO_TELEMETRY,
         redirect_slashes=False,
     )
-    for router in (ask.router, search.router, health.router):
+    for router in (ask.router, search.router, verify.router, health.router):
         app.include_router(router)
     add_handlers(app)
     app.add_middleware(Guard, max_body_bytes=max_body_bytes)

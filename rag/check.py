@@ -98,11 +98,15 @@ class TrainedVerifier:
 
         Raises ModelMissing, ModelBroken.
         """
+        return cls.load_with(folder, Combiner.load(combiner), reader, threads)
+
+    @classmethod
+    def load_with(cls, folder: Path, combiner: Combiner, reader: Reader | None, threads: int = 0) -> TrainedVerifier:
+        """The same with these numbers. Raises ModelMissing, ModelBroken."""
         model = PairModel(folder, HEAD, threads)
-        weights = Combiner.load(combiner)
-        parts = f"{model.fingerprint}|{weights.fingerprint}|{reader.fingerprint if reader else ''}"
+        parts = f"{model.fingerprint}|{combiner.fingerprint}|{reader.fingerprint if reader else ''}"
         mark = hashlib.sha256(parts.encode()).hexdigest()[:12]
-        return cls(model, model.tokenizer, weights, reader, model.card.name, mark)
+        return cls(model, model.tokenizer, combiner, reader, model.card.name, mark)
 
     def verify(self, claims: Sequence[str], passages: Sequence[Passage], question: str) -> list[Judgement]:
         """See Verifier. A claim without words, or no passage with any: unsupported, 0, no evidence.

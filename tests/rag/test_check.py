@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,8 @@ def test_megabytes_are_searched_and_only_a_few_windows_judged(knowing: TrainedVe
 
 def test_a_claim_longer_than_a_row_is_as_good_as_its_weakest_clause(knowing: TrainedVerifier) -> None:
     right = "it draws nine watts in the field, " * 30
-    good, bad = knowing.verify([right, right + "and zebras dream of purple oceans"], passages(*TEXTS), "")
+    shown = passages(f"{TEXTS[0]} And so on, and on.")
+    good, bad = knowing.verify([right, right + "and zebras dream of purple oceans"], shown, "")
     assert good.support > 0.9 > 0.5 > bad.support
     assert bad.unsupported and len(right) > MAX_CLAIM_CHARS
 
@@ -153,9 +155,8 @@ def test_claims_are_cut_at_clauses_without_losing_a_word() -> None:
     claim = "one two three, " * 60 + "x" * 1000 + " and the end"
     parts = claim_parts(claim)
     assert all(end - start <= MAX_CLAIM_CHARS for start, end in parts)
-    assert "".join(claim[start:end] for start, end in parts).split() == "".join(claim.split(" ")).split() or all(
-        not claim[before[1] : after[0]].strip() for before, after in zip(parts, parts[1:], strict=False)
-    )
+    kept = "".join(claim[start:end] for start, end in parts)
+    assert "".join(kept.split()) == "".join(claim.split())
     assert claim_parts("Short. Two sentences.") == [(0, 21)] and claim_parts("  ") == []
 
 
@@ -164,8 +165,8 @@ def test_windows_hold_every_sentence_and_overlap() -> None:
     windows = text_windows([text, "", TEXTS[0]])
     held = {span for window in windows if window.passage == 0 for span in window.sentences}
     assert len(held) == 120 and {window.passage for window in windows} == {0, 2}
-    assert all(after.start < before.end for before, after in zip(windows, windows[1:-1], strict=False))
-    best = windows[Ranking.of(windows).best(frozenset({"item77"}), 1)[0]]
+    assert all(after.start < before.end for before, after in pairwise(windows[:-1]))
+    best = windows[Ranking.of(windows).best(frozenset({"77"}), 1)[0]]
     assert "item77" in text[best.start : best.end]
 
 
