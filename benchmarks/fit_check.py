@@ -59,7 +59,8 @@ class Told:
         groups = list(zip(self.files, self.supported.tolist(), strict=True))
         counts = Counter(groups)
         shares = np.array([1 / counts[group] for group in groups])
-        return shares * len(groups) / shares.sum()
+        weights: NDArray[np.float64] = shares * len(groups) / shares.sum()
+        return weights
 
 
 def dev_rows(data: Path, per_file: int, seed: int = 0) -> tuple[dict[str, list[ClaimRow]], dict[str, list[ClaimRow]]]:

@@ -44,6 +44,7 @@ GOLDEN = Path(__file__).resolve().parent.parent / "eval" / "golden" / "examples.
 PARTS = ("claims", "planted", "evidence", "cost")
 PLANTED = ("number", "name", "date", "negation", "unit")
 _PAIR_TOKENS, _PAIRS = 200, 64
+_PLANTED = 300
 
 Judge = Callable[[ClaimRow], float]
 
@@ -135,13 +136,12 @@ def planted(verifier: Verifier, seed: int = 0) -> None:
             right.append(flagged(verifier, claim, passages, row.question))
             for _ in range(6):
                 made = edit(claim, [p.text for p in row.passages], draw)
-                if made is not None and made.kind in PLANTED and not any(holds(p.text, made.text) for p in passages):
+                if made is None or made.kind not in PLANTED or any(holds(p.text, made.text) for p in passages):
+                    continue
+                if len(wrong) < _PLANTED:
                     wrong.append(flagged(verifier, made.text, passages, row.question))
-                    if len(wrong) >= 300:
-                        break
-    print(
-        f"planted errors: {np.mean(wrong):.3f} of {len(wrong)} flagged, {np.mean(right):.3f} of {len(right)} right ones"
-    )
+    print(f"planted errors: {np.mean(wrong):.3f} of {len(wrong)} flagged")
+    print(f"right answers: {np.mean(right):.3f} of {len(right)} flagged")
 
 
 def flagged(verifier: Verifier, claim: str, passages: Sequence[Passage], question: str) -> bool:
@@ -181,7 +181,7 @@ def cost(settings: Settings) -> None:
     for _ in range(5):
         ours, theirs = min(ours, _seconds(lambda: model.run(pairs))), min(theirs, _seconds(in_torch))
     print(
-        f"cost: {1000 * ours / _PAIRS:.1f} ms a pair of {_PAIR_TOKENS} tokens; torch fp32 : ours {theirs / ours:.2f} : 1"
+        f"cost: {1000 * ours / _PAIRS:.1f} ms a pair of {_PAIR_TOKENS} tokens; torch fp32 takes {theirs / ours:.2f} times"
     )
 
 

@@ -84,7 +84,7 @@ def test_statements(question: str, answer: str, said: str) -> None:
         ("date", "It opened on Monday.", r"It opened on (?!Monday)\w+day\."),
         ("unit", "It is 12 miles long.", r"It is 12 kilometres long\."),
         ("compare", "It has more doors.", r"It has less doors\."),
-        ("roles", "In May Alice beat Bob.", r"In May Bob beat Alice\."),
+        ("roles", "In spring Alice beat Bobby.", r"In spring Bobby beat Alice\."),
         ("negation", "It is open.", r"It is not open\."),
         ("number", "It has 12 doors.", r"It has (?!12 )\d+ doors\."),
     ],
@@ -177,11 +177,12 @@ def test_the_generators_answers_get_the_label_that_gold_gives_them() -> None:
 
 
 def test_a_run_learns_and_leaves_a_model_for_models(base: Path, data: Path, tmp_path: Path) -> None:
-    loop = LoopOptions(steps=30, lr=3e-3, batch_tokens=900, checkpoint_minutes=9.0)
+    loop = LoopOptions(steps=60, lr=2e-3, batch_tokens=900, checkpoint_minutes=9.0)
     wanted = RunOptions(base, data, tmp_path / "run", loop)
     result = train(verifier_job(wanted, size=4), wanted)
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert lines[-2]["loss"] < lines[0]["loss"]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
     assert {"balanced_accuracy", "auroc", "by_file"} <= set(result["dev"])
     assert set(result["dev"]["by_file"]) <= {"rte", "edits", "answers"}
     assert PairCard.read(tmp_path / "run" / "model").head == "check"
