@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from cli import ask, documents, evaluate, index, ingest, keys, models, serve, train
+from cli import ask, documents, evaluate, index, ingest, keys, models, serve, train, verify
 from rag.settings import load_settings
 from rag.types import AnswerableError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command()(ingest.ingest)
 app.command()(ask.ask)
 app.command()(ask.search)
+app.command()(verify.verify)
 app.command()(serve.serve)
 app.command()(serve.mcp)
 app.command()(index.doctor)

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
-from api import answers, ask, chat, collections, documents, health, jobs, search, web
+from api import answers, ask, chat, collections, documents, health, jobs, search, verify, web
 from api.access import Access
 from api.deps import Load, Rows, Service, load_pipeline
 from api.errors import NotReady, add_handlers
@@ -29,7 +29,7 @@ DESCRIPTION = (
     "Answers from your own documents: every sentence checked against the passages it came from, with a support score "
     'and citations. Errors are `{"error": {"code", "message", "detail"}}` with the right status.'
 )
-_ROUTERS = (ask, search, documents, jobs, collections, answers, chat, health, web)
+_ROUTERS = (ask, search, verify, documents, jobs, collections, answers, chat, health, web)
 
 
 def create_app(settings: Settings, load: Load = load_pipeline, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:

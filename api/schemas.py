@@ -132,8 +132,15 @@ class Citation(Hit):
     """The characters of a document that a claim rests on: document.text[start:end] == quote."""
 
 
+class Part(Response):
+    """Characters [start, end) of the answer."""
+
+    start: int
+    end: int
+
+
 class Claim(Response):
-    """A sentence of the answer, answer[start:end] == text, with its support."""
+    """A sentence of the answer, answer[start:end] == text, with its support and the parts that are not borne out."""
 
     text: str
     start: int
@@ -141,6 +148,7 @@ class Claim(Response):
     support: Probability
     verdict: Literal["supported", "unsupported", "contradicted"]
     citations: list[Citation]
+    unsupported: list[Part]
 
 
 class Usage(Response):
@@ -186,6 +194,7 @@ _CLAIM: dict[str, Any] = {
     "support": 0.97,
     "verdict": "supported",
     "citations": [_QUOTE],
+    "unsupported": [],
 }
 ANSWER_EXAMPLE: dict[str, Any] = {
     "id": "5b0e6f0c0b5e4b0f9c1a2d3e4f506172",

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ingest.report import Failure, IngestReport
-from rag.types import Answer, Citation, Hit, Verdict
+from rag.types import Answer, Citation, Claim, Hit, Verdict
 
 _COLOURS = {Verdict.SUPPORTED: "green", Verdict.UNSUPPORTED: "yellow", Verdict.CONTRADICTED: "red"}
 _SHOWN_FAILURES = 20
@@ -26,7 +26,12 @@ def answer(console: Console, given: Answer) -> None:
         for hit in given.passages[:3]:
             console.print(f"  [dim]{escape(_place(hit))}  {escape(_short(hit.passage.text))}[/dim]")
         return
-    for claim in given.claims:
+    claims(console, given.claims)
+
+
+def claims(console: Console, checked: tuple[Claim, ...]) -> None:
+    """Sentences with their support and sources."""
+    for claim in checked:
         colour = _COLOURS[claim.verdict]
         console.print(f"[bold]{escape(claim.text)}[/bold]  [{colour}]{claim.verdict} {claim.support:.2f}[/{colour}]")
         for citation in claim.citations:

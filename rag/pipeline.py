@@ -16,6 +16,7 @@ from rag.followup import standalone
 from rag.generate import Generator
 from rag.policy import REFUSAL, Policy, refuse_after, refuse_before
 from rag.prompt import ParsedAnswer, build_prompt, parse_answer
+from rag.reader import Reader
 from rag.retrieve import Found, Retriever
 from rag.select import distinct, merged
 from rag.sentences import sentences
@@ -87,6 +88,7 @@ class Pipeline:
     verifier: Verifier
     policy: Policy
     limits: Limits
+    reader: Reader | None = None
 
     def answer(self, question: Question) -> Answer:
         """The answer to ``question``. Raises InvalidInput, NotFound, EncoderChanged, StoreUnavailable."""
@@ -143,9 +145,11 @@ class Pipeline:
         generate_ms = _since(started)
         started = time.perf_counter()
         claims = self.check(question.text, parsed, prompt.passages)
+        reason = refuse_after(parsed, claims, self.policy)
+        if reason and (second := self._second_try(question, prompt.passages)) is not None:
+            parsed, claims, reason = *second, ""
         for claim in claims:
             yield ClaimChecked(claim)
-        reason = refuse_after(parsed, claims, self.policy)
         verify_ms = _since(started)
         timings = replace(answer.timings_ms, generate=generate_ms, verify=verify_ms)
         return replace(
@@ -160,6 +164,19 @@ class Pipeline:
             timings_ms=replace(timings, total=timings.total + generate_ms + verify_ms),
         )
 
+    def _second_try(
+        self, question: Question, passages: Sequence[Passage]
+    ) -> tuple[ParsedAnswer, tuple[Claim, ...]] | None:
+        """The reader's span in place of an answer that would be refused; None where it does not stand either."""
+        if self.reader is None or not self.policy.read_below:
+            return None
+        reading = self.reader.read(standalone(question), passages, n_best=1)
+        if not reading.spans or reading.no_answer >= self.policy.read_below:
+            return None
+        parsed = ParsedAnswer(reading.spans[0].text, (), refused=False)
+        claims = self.check(question.text, parsed, passages)
+        return None if refuse_after(parsed, claims, self.policy) else (parsed, claims)
+
     def check(self, question: str, parsed: ParsedAnswer, passages: Sequence[Passage]) -> tuple[Claim, ...]:
         """Each sentence of the answer as a claim, judged against ``passages``, with citations by evidence."""
         spans = sentences(parsed.text)
@@ -169,7 +186,15 @@ class Pipeline:
         judgements = self.verifier.verify(texts, passages, question)
         pages = self._pages(passages)
         return tuple(
-            Claim(text, start, end, judged.support, judged.verdict, _citations(judged, passages, pages))
+            Claim(
+                text,
+                start,
+                end,
+                judged.support,
+                judged.verdict,
+                _citations(judged, passages, pages),
+                tuple((start + first, start + last) for first, last in judged.unsupported),
+            )
             for text, (start, end), judged in zip(texts, spans, judgements, strict=True)
         )
 

@@ -21,13 +21,15 @@ class Policy:
 
     ``min_answerable``: least probability, by the reranker, that the passages hold the answer; not asked without one.
     ``refuse_at``: the generator's own probability that the passages lack the answer, from which on it refuses; above 1
-    it never does.
+    it never does. ``read_below``: an answer whose support is under ``min_support``, or a refusal of the generator, is
+    tried once more with the reader's span where the reader's probability of "no answer" is below this; 0 is never.
     """
 
     min_similarity: float = 0.35
     min_answerable: float = 0.1
     refuse_at: float = 0.5
     min_support: float = 0.1
+    read_below: float = 0.2
 
 
 def refuse_before(hits: Sequence[Hit], policy: Policy, answerable: float | None = None) -> str:

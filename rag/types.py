@@ -239,7 +239,11 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A sentence of the answer, ``answer[start:end] == text``, with its support and the evidence for it."""
+    """A sentence of the answer, ``answer[start:end] == text``, with its support and the evidence for it.
+
+    ``unsupported``: characters [start, end) of the answer that the passages do not bear out, of a claim that is not
+    supported, by verifiers that can tell.
+    """
 
     text: str
     start: int
@@ -247,6 +251,7 @@ class Claim:
     support: float
     verdict: Verdict
     citations: tuple[Citation, ...] = ()
+    unsupported: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

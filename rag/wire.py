@@ -24,10 +24,11 @@ def hit_json(hit: Hit) -> dict[str, Any]:
 
 
 def claim_json(claim: Claim) -> dict[str, Any]:
-    """A claim as {text, start, end, support, verdict, citations}."""
+    """A claim as {text, start, end, support, verdict, citations, unsupported: [{start, end}]}."""
     return asdict(claim) | {
         "verdict": claim.verdict.value,
         "citations": [asdict(citation) for citation in claim.citations],
+        "unsupported": [{"start": start, "end": end} for start, end in claim.unsupported],
     }
 
 

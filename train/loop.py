@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from lm.model import Decoder
 from rag.types import AnswerableError, InvalidInput
-from train.batches import batch_order, collate
+from train.batches import Row, batch_order, collate
 from train.forward import compiled_block, packed_logits, plain_block, weighted_loss
 from train.ranks import Ranks
 
@@ -89,33 +90,44 @@ class Progress:
     measured: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Loop:
-    """One run over ``rows`` in ``out``. ``identity`` is what must be the same for a checkpoint to be gone on from.
+@dataclass(frozen=True, slots=True)
+class BatchLoss:
+    """The loss of a batch, with its graph, and how many tokens (padded) and examples it is of."""
+
+    loss: Tensor
+    tokens: int
+    examples: int
+
+
+class BaseLoop(ABC):
+    """A run in ``out``. ``identity`` is what must be the same for a checkpoint to be gone on from.
 
     ``measure``, called every measure_minutes and at the end, gives figures for the metrics file. ``ranks``: the
-    processes that share the run; a step takes ``accumulate`` batches of each.
+    processes that share the run; a step takes ``accumulate`` batches of each. What is learnt from is up to the two
+    abstract methods.
     """
 
     def __init__(
         self,
-        model: nn.Module,
         weights: Mapping[str, nn.Parameter],
-        rows: Sequence[Sized],
         options: LoopOptions,
         out: Path,
-        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+        ranks: Ranks = Ranks(),  # noqa: B008
     ) -> None:
-        if not rows:
-            raise InvalidInput("0 rows to train on: give data files with usable questions")
-        self.model, self.weights, self.rows, self.options, self.out = model, dict(weights), rows, options, out
-        self.ranks = ranks
+        self.weights, self.options, self.out, self.ranks = dict(weights), options, out, ranks
         self.progress = Progress()
         self._optimizer = torch.optim.AdamW(
             self.weights.values(), lr=options.lr, betas=(0.9, 0.95), weight_decay=options.weight_decay
         )
-        self._lengths = [len(row.ids) for row in rows]
-        self._block = compiled_block() if options.compiled else plain_block
         self._orders: dict[int, list[list[int]]] = {}
+
+    @abstractmethod
+    def batches(self, seed: int) -> list[list[int]]:
+        """The numbers of the rows of each batch of an epoch, in training order."""
+
+    @abstractmethod
+    def loss_of(self, numbers: list[int]) -> BatchLoss:
+        """The mean loss of a batch of rows."""
 
     def run(self, identity: str, measure: Callable[[], dict[str, Any]]) -> Progress:
         """Train to the limit, from the checkpoint in ``out`` if there is one.
@@ -146,10 +158,10 @@ class Loop:
         rate = self.options.lr * _factor(self._share(), self.options.warmup)
         loss = tokens = examples = 0.0
         for turn in range(self.options.accumulate):
-            whole, more_tokens, more_examples = self._loss([self.rows[number] for number in self._batch(turn)])
-            part = whole / self.options.accumulate
+            batch = self.loss_of(self._batch(turn))
+            part = batch.loss / self.options.accumulate
             part.backward()  # type: ignore[no-untyped-call]
-            loss, tokens, examples = loss + part.item(), tokens + more_tokens, examples + more_examples
+            loss, tokens, examples = loss + part.item(), tokens + batch.tokens, examples + batch.examples
         self.ranks.average_gradients(self.weights.values())
         loss, tokens, examples = self.ranks.sum(loss / self.ranks.world, tokens, examples)
         norm = float(nn.utils.clip_grad_norm_(self.weights.values(), self.options.clip))
@@ -175,12 +187,6 @@ class Loop:
             "examples": int(examples),
             "tokens_per_s": round(speed, 1),
         }
-
-    def _loss(self, rows: Sequence[Any]) -> tuple[Tensor, int, int]:
-        """The mean loss over a batch, its tokens and its examples: what another model than the decoder overrides."""
-        batch = collate(rows)
-        logits = packed_logits(cast(Decoder, self.model), batch, self._block)
-        return weighted_loss(logits, batch), batch.tokens, batch.examples
 
     def save(self, identity: str) -> None:
         """Write the checkpoint; the one before stays until this one is whole. Raises TrainingFailed for a full disk."""
@@ -247,8 +253,7 @@ class Loop:
 
     def _order(self, epoch: int) -> list[list[int]]:
         if epoch not in self._orders:
-            seed = self.options.seed * 1000 + epoch
-            self._orders[epoch] = batch_order(self._lengths, self.options.batch_tokens, seed)
+            self._orders[epoch] = self.batches(self.options.seed * 1000 + epoch)
         return self._orders[epoch]
 
     def _measure(self, measure: Callable[[], dict[str, Any]]) -> None:
@@ -281,6 +286,51 @@ class Loop:
             f"{self.out}: cannot be written at step {self.progress.step} ({error}); the checkpoint before is kept: "
             "make room and run the same command again"
         )
+
+
+class RowLoop(BaseLoop):
+    """A run over ``rows``, in batches of like length; a subclass says what their loss is."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        weights: Mapping[str, nn.Parameter],
+        rows: Sequence[Sized],
+        options: LoopOptions,
+        out: Path,
+        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+    ) -> None:
+        if not rows:
+            raise InvalidInput("0 rows to train on: give data files with usable questions")
+        super().__init__(weights, options, out, ranks)
+        self.model, self._lengths = model, [len(row.ids) for row in rows]
+
+    def batches(self, seed: int) -> list[list[int]]:
+        """See BaseLoop."""
+        return batch_order(self._lengths, self.options.batch_tokens, seed)
+
+
+class Loop(RowLoop):
+    """A run of the decoder over packed rows."""
+
+    def __init__(
+        self,
+        model: Decoder,
+        weights: Mapping[str, nn.Parameter],
+        rows: Sequence[Row],
+        options: LoopOptions,
+        out: Path,
+        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+    ) -> None:
+        super().__init__(model, weights, rows, options, out, ranks)
+        self._decoder, self._rows = model, rows
+        self._block = compiled_block() if options.compiled else plain_block
+
+    def loss_of(self, numbers: list[int]) -> BatchLoss:
+        """See BaseLoop."""
+        batch = collate([self._rows[number] for number in numbers])
+        loss = weighted_loss(packed_logits(self._decoder, batch, self._block), batch)
+        return BatchLoss(loss, batch.tokens, batch.examples)
 
 
 def _factor(share: float, warmup: float) -> float:

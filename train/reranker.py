@@ -22,7 +22,7 @@ import json
 import logging
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -44,7 +44,7 @@ from train.bert import (
     sha256_of_weights,
     trained_weights,
 )
-from train.loop import Loop, LoopOptions
+from train.loop import BatchLoss, LoopOptions, RowLoop
 from train.measure_ranking import auroc, mean_reciprocal_rank
 from train.mining import DEV_FILE, TRAIN_FILE, Group, read_groups
 from train.ranks import Ranks, join, leave
@@ -108,10 +108,24 @@ def to_row(group: Group, tokenizer: Tokenizer, draw: random.Random) -> Row:
     return Row(pairs, ranked, tuple(bool(gold) and place == 0 for place in range(len(pairs))))
 
 
-class RerankerLoop(Loop):
+class RerankerLoop(RowLoop):
     """The loop of train/loop.py with the two losses."""
 
-    def _loss(self, rows: Sequence[Any]) -> tuple[Tensor, int, int]:
+    def __init__(
+        self,
+        model: nn.Module,
+        weights: Mapping[str, nn.Parameter],
+        rows: Sequence[Row],
+        options: LoopOptions,
+        out: Path,
+        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+    ) -> None:
+        super().__init__(model, weights, rows, options, out, ranks)
+        self._rows = rows
+
+    def loss_of(self, numbers: list[int]) -> BatchLoss:
+        """See BaseLoop."""
+        rows = [self._rows[number] for number in numbers]
         pairs = [pair for row in rows for pair in row.pairs]
         logits = self.model(padded([ids for ids, _ in pairs], [start for _, start in pairs]))  # (S, 2)
         answers = torch.tensor([float(flag) for row in rows for flag in row.answers])  # (S,)
@@ -125,7 +139,7 @@ class RerankerLoop(Loop):
             first += len(row.pairs)
         if lists:
             loss = loss + torch.stack(lists).mean()
-        return loss, sum(len(ids) for ids, _ in pairs), len(rows)
+        return BatchLoss(loss, sum(len(ids) for ids, _ in pairs), len(rows))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ import json
 import logging
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ from train.bert import (
     sha256_of_weights,
     trained_weights,
 )
-from train.loop import Loop
+from train.loop import BatchLoss, LoopOptions, RowLoop
 from train.measure_ranking import mean_reciprocal_rank
 from train.mining import DEV_FILE, TRAIN_FILE, Group, read_groups
 from train.ranks import Ranks, join, leave
@@ -92,10 +93,24 @@ def text_ids(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     return (*ids[: LONGEST - 1], ids[-1])
 
 
-class RetrieverLoop(Loop):
+class RetrieverLoop(RowLoop):
     """The loop of train/loop.py with the contrastive loss."""
 
-    def _loss(self, rows: Sequence[Any]) -> tuple[Tensor, int, int]:
+    def __init__(
+        self,
+        model: nn.Module,
+        weights: Mapping[str, nn.Parameter],
+        rows: Sequence[Row],
+        options: LoopOptions,
+        out: Path,
+        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+    ) -> None:
+        super().__init__(model, weights, rows, options, out, ranks)
+        self._rows = rows
+
+    def loss_of(self, numbers: list[int]) -> BatchLoss:
+        """See BaseLoop."""
+        rows = [self._rows[number] for number in numbers]
         passages = [passage for row in rows for passage in row.passages]
         questions = self.model([row.question for row in rows])  # (G, C)
         scores = SCALE * questions @ self.model(passages).T  # (G, P)
@@ -106,7 +121,7 @@ class RetrieverLoop(Loop):
         same = torch.tensor([[passages[p] == passages[mine] and p != mine for p in range(place)] for mine in own])
         scores = scores.masked_fill(same, -torch.inf)
         loss = F.cross_entropy(scores, torch.tensor(own))
-        return loss, sum(len(row.ids) for row in rows), len(rows)
+        return BatchLoss(loss, sum(len(row.ids) for row in rows), len(rows))
 
 
 def train_retriever(options: RerankerOptions) -> dict[str, Any]:

@@ -23,6 +23,7 @@ ROUTES = {
     "/v1/audit": {"get"},
     "/v1/chat/completions": {"post"},
     "/v1/models": {"get"},
+    "/v1/verify": {"post"},
     "/healthz": {"get"},
     "/readyz": {"get"},
     "/metrics": {"get"},

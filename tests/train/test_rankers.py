@@ -11,7 +11,7 @@ import pytest
 from rag.types import InvalidInput
 from tests.fakes import HashEncoder
 from tests.tiny_bert import make_tiny_bert
-from train.loop import Loop, LoopOptions
+from train.loop import BaseLoop, LoopOptions
 from train.mining import DEV_FILE, TRAIN_FILE, Group, mine, passage_text, read_groups
 from train.reranker import RerankerOptions, train_reranker
 from train.retriever import train_retriever
@@ -87,15 +87,15 @@ def test_a_killed_run_goes_on_as_if_undisturbed(
     train: Any, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(options(base, tmp_path, "whole"))
-    take_step = Loop.step
+    take_step = BaseLoop.step
 
-    def step_or_die(loop: Loop) -> dict[str, Any]:
+    def step_or_die(loop: BaseLoop) -> dict[str, Any]:
         if loop.progress.step == 3:
             raise KeyboardInterrupt
         return take_step(loop)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Loop, "step", step_or_die)
+        patch.setattr(BaseLoop, "step", step_or_die)
         train(options(base, tmp_path, "killed"))
     again = train(options(base, tmp_path, "killed"))
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
