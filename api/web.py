@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 FOLDER = Path(__file__).parent / "web"
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-_NAME = re.compile(r"(vendor/)?[a-z0-9_]+\.[a-z]+")
+_NAME = re.compile(r"(vendor/)?[a-z0-9_]{1,40}\.[a-z]{1,5}")
 router = APIRouter(include_in_schema=False)
 
 

@@ -99,7 +99,7 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> Non
     assert not (tmp_path / "uploads").exists()
 
 
-@pytest.mark.parametrize("collection", ["..", "a/b", "", "x" * 65, ".staging", "-a"])
+@pytest.mark.parametrize("collection", ["..", "a/b", "x" * 65, ".staging", "-a", " "])
 def test_collections_that_lead_elsewhere_are_refused(tmp_path: Path, collection: str) -> None:
     with client(tmp_path) as http:
         assert upload(http, ("a.txt", b"text"), collection=collection).status_code == 422
