@@ -16,6 +16,7 @@ from ingest.sandbox import Recipe, Worker
 from rag.types import DocumentRejected, StoreUnavailable
 from tests.fakes import HashEncoder, Shelf
 from tests.ingest import hostile
+from tests.ingest.golden import make
 
 MOST = 50_000_000
 
@@ -109,7 +110,7 @@ def test_no_file_is_without_an_outcome(ingested: tuple[Shelf, Path, IngestReport
 
 def test_failures_are_remembered_and_retried_when_asked(ingested: tuple[Shelf, Path, IngestReport]) -> None:
     shelf, folder, first = ingested
-    (folder / "wrong.docx").write_bytes(hostile.make.word_handbook() + b"\n")
+    (folder / "wrong.docx").write_bytes(make.word_handbook() + b"\n")
     (folder / "nulls.txt").write_text("Words.")
     report = _ingester(shelf).ingest_paths([], "default", retry_failed=True)
     assert report.added == 2
