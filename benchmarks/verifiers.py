@@ -127,7 +127,8 @@ def accuracy(support: Sequence[float], told: Sequence[bool], threshold: float) -
 def planted(verifier: Verifier, seed: int = 0) -> None:
     """How many right answers, and how many edited ones, are flagged as not supported."""
     draw = random.Random(seed)
-    right, wrong = [], []
+    right: list[bool] = []
+    wrong: list[bool] = []
     for row in read_qa(GOLDEN):
         if not row.answerable or not row.passages:
             continue
@@ -181,7 +182,7 @@ def cost(settings: Settings) -> None:
     for _ in range(5):
         ours, theirs = min(ours, _seconds(lambda: model.run(pairs))), min(theirs, _seconds(in_torch))
     print(
-        f"cost: {1000 * ours / _PAIRS:.1f} ms a pair of {_PAIR_TOKENS} tokens; torch fp32 takes {theirs / ours:.2f} times"
+        f"cost: {1000 * ours / _PAIRS:.1f} ms a pair of {_PAIR_TOKENS} tokens; torch fp32 : ours = {theirs / ours:.2f}"
     )
 
 
