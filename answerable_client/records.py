@@ -37,6 +37,13 @@ class Citation(Hit):
     """The characters of a document that a claim rests on."""
 
 
+class Part(Record):
+    """Characters [start, end) of the answer."""
+
+    start: int
+    end: int
+
+
 class Claim(Record):
     """A sentence of the answer, answer[start:end] == text, with its support in [0, 1]."""
 
@@ -46,6 +53,7 @@ class Claim(Record):
     support: float
     verdict: Literal["supported", "unsupported", "contradicted"]
     citations: list[Citation]
+    unsupported: list[Part] = []
 
 
 class Usage(Record):
@@ -84,6 +92,7 @@ class Answer(Record):
     reason: str
     support: float
     unanswerable: float | None = None
+    answerable: float | None = None
     claims: list[Claim]
     passages: list[Hit]
     usage: Usage

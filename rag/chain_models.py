@@ -201,15 +201,17 @@ class ChatAnswerable(BaseChatModel):
 
     def _words(self, prompt: Prompt, stop: list[str] | None) -> Iterator[str]:
         ends = [end for end in (stop or self.stop or []) if end]
-        before = ""
+        whole, given = "", 0
         for piece in self.generator.stream(prompt, self.max_tokens, _NEVER_REFUSE):
-            whole = before + piece.text
+            whole += piece.text
             cut = min((at for at in (whole.find(end) for end in ends) if at >= 0), default=-1)
             if cut >= 0:
-                yield whole[len(before) : max(cut, len(before))]
+                yield whole[given:cut]
                 return
-            yield piece.text
-            before = whole
+            safe = len(whole) - _begun(whole, ends)
+            yield whole[given:safe]
+            given = safe
+        yield whole[given:]
 
     def _usage(self, prompt: Prompt, text: str) -> UsageMetadata:
         read, written = self.generator.prompt_tokens(prompt), self.generator.count_tokens([text])[0]
@@ -217,6 +219,11 @@ class ChatAnswerable(BaseChatModel):
 
     def _named(self) -> dict[str, Any]:
         return {"model_name": self.generator.name, "model_provider": "answerable"}
+
+
+def _begun(text: str, ends: Sequence[str]) -> int:
+    """How many last characters of ``text`` may be the beginning of one of ``ends``."""
+    return max((size for end in ends for size in range(1, len(end)) if text.endswith(end[:size])), default=0)
 
 
 class ChatModelGenerator:

@@ -41,7 +41,7 @@ from train.sources import question_file
 from train.verifier_rows import CheckExample, make_rows, to_row
 
 NAME = "answerable-check"
-DEV_SAMPLE = 70  # claims of each file
+DEV_SAMPLE = 50  # claims of each file
 DEV_WINDOWS = 2
 _WORD_LOSS = 0.3
 _WRONG_WEIGHT = 3.0  # of a wrong word: there are far fewer than right ones
