@@ -6,7 +6,8 @@ The word embeddings, more than half of all weights, stay as they are: a model of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,19 @@ def padded(rows: Sequence[Sequence[int]], types: Sequence[int] | None = None) ->
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": second}
 
 
+def by_length(rows: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
+    """Row numbers, ``size`` at a time, of about equal length: side by side, mixed lengths would be half padding."""
+    order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
+    for first in range(0, len(order), size):
+        yield order[first : first + size]
+
+
+def in_order(parts: Sequence[Tensor], places: Sequence[Sequence[int]]) -> Tensor:
+    """The rows of ``parts``, which are those of ``places``, in the order of their numbers: (S, ...)."""
+    back = torch.tensor([number for some in places for number in some]).argsort()
+    return torch.cat(list(parts))[back]
+
+
 def mean_states(states: Tensor, mask: Tensor) -> Tensor:
     """Mean over tokens that are no padding: states (S, T, C), mask (S, T) -> (S, C)."""
     weights = mask[..., None].to(states.dtype)  # (S, T, 1)
@@ -86,8 +100,6 @@ def mean_states(states: Tensor, mask: Tensor) -> Tensor:
 
 def sha256_of_weights(model: nn.Module) -> str:
     """A hash over all weights, to tell runs on different bases apart."""
-    import hashlib
-
     digest = hashlib.sha256()
     for name, weight in sorted(model.named_parameters()):
         digest.update(name.encode())
@@ -97,8 +109,6 @@ def sha256_of_weights(model: nn.Module) -> str:
 
 def identity(options: dict[str, Any], rows: Sequence[Any]) -> str:
     """A hash of what decides the course of a run: ``options`` and all rows."""
-    import hashlib
-
     digest = hashlib.sha256(repr(sorted(options.items())).encode())
     for row in rows:
         digest.update(repr(row).encode())

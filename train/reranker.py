@@ -35,7 +35,9 @@ from transformers import BertModel
 
 from rag.rerank import MAX_TOKENS, pair_ids
 from train.bert import (
+    by_length,
     identity,
+    in_order,
     load_bert,
     load_tokenizer,
     mean_states,
@@ -53,6 +55,7 @@ NEGATIVES = 5  # of a group's mined passages in one reading of it
 LONGEST = 224  # tokens of a pair in training; serving takes MAX_TOKENS
 DEV_GROUPS = 320
 SETTINGS_FILE = "settings.json"
+_SIDE_BY_SIDE = 8  # pairs of one pass
 _ANSWERS_WEIGHT = 1.0  # of the second loss
 _POSITIVE_WEIGHT = 3.0  # pairs that answer are one in five to seven
 
@@ -127,7 +130,7 @@ class RerankerLoop(RowLoop):
         """See BaseLoop."""
         rows = [self._rows[number] for number in numbers]
         pairs = [pair for row in rows for pair in row.pairs]
-        logits = self.model(padded([ids for ids, _ in pairs], [start for _, start in pairs]))  # (S, 2)
+        logits = score(self.model, pairs)  # (S, 2)
         answers = torch.tensor([float(flag) for row in rows for flag in row.answers])  # (S,)
         weight = torch.tensor(_POSITIVE_WEIGHT)
         loss = _ANSWERS_WEIGHT * F.binary_cross_entropy_with_logits(logits[:, 1], answers, pos_weight=weight)
@@ -198,6 +201,13 @@ def _train(options: RerankerOptions, ranks: Ranks) -> dict[str, Any]:
     }
 
 
+def score(model: nn.Module, pairs: Sequence[tuple[Sequence[int], int]]) -> Tensor:
+    """Logits (S, 2) of pairs as `pair_ids` makes them, in their order."""
+    places = list(by_length([ids for ids, _ in pairs], _SIDE_BY_SIDE))
+    parts = [model(padded([pairs[n][0] for n in some], [pairs[n][1] for n in some])) for some in places]
+    return in_order(parts, places)
+
+
 @torch.inference_mode()
 def measure_dev(model: nn.Module, groups: Sequence[Group], tokenizer: Tokenizer) -> dict[str, Any]:
     """val_loss (listwise, nats), MRR of the gold passage among the mined ones, and the AUROC of "answers" for telling
@@ -209,7 +219,7 @@ def measure_dev(model: nn.Module, groups: Sequence[Group], tokenizer: Tokenizer)
         gold = [group.positive] if group.positive else []
         texts = [*gold, *group.negatives, *group.lacking]
         pairs = [pair_ids(tokenizer, group.question, text, MAX_TOKENS) for text in texts]
-        logits = model(padded([ids for ids, _ in pairs], [start for _, start in pairs]))  # (S, 2)
+        logits = score(model, pairs)  # (S, 2)
         if gold:
             ranked = logits[: 1 + len(group.negatives), 0]
             losses.append(float(F.cross_entropy(ranked[None], torch.zeros(1, dtype=torch.long))))

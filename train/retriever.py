@@ -31,7 +31,9 @@ from torch import Tensor, nn
 from transformers import BertModel
 
 from train.bert import (
+    by_length,
     identity,
+    in_order,
     load_bert,
     load_tokenizer,
     mean_states,
@@ -49,6 +51,7 @@ from train.reranker import DEV_GROUPS, SETTINGS_FILE, RerankerOptions, option_pa
 SCALE = 20.0  # of the cosines in the softmax, sentence-transformers' usual one
 NEGATIVES = 2
 LONGEST = 192  # tokens
+_SIDE_BY_SIDE = 8  # texts of one pass
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,10 @@ class BiEncoder(nn.Module):
 
     def forward(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Unit vectors (S, C), fp32."""
+        places = list(by_length(rows, _SIDE_BY_SIDE))
+        return in_order([self._vectors([rows[number] for number in some]) for some in places], places)
+
+    def _vectors(self, rows: Sequence[Sequence[int]]) -> Tensor:
         inputs = padded(rows)
         with torch.autocast("cpu", torch.bfloat16):
             states = self.bert(**inputs).last_hidden_state  # (S, T, C)
