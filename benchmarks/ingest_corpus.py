@@ -29,6 +29,7 @@ PACKAGES = (
 ).split()
 SUFFIXES = (".html", ".htm", ".txt", ".md", ".rst", ".pdf", ".py", ".json", ".csv", ".xml.gz", ".epub", ".ipynb")
 CONVERSIONS = ("docx", "odt", "rtf", "pdf", "epub")
+READ_AS = "--infilter=HTML (StarWriter)"  # as a text document: as a web page few formats can be written
 LARGEST = 20_000_000  # bytes
 
 
@@ -111,7 +112,7 @@ def convert(pages: list[Path], folder: Path, wanted: int) -> int:
         out = folder / kind
         out.mkdir(parents=True, exist_ok=True)
         profile = f"-env:UserInstallation=file://{folder.resolve()}/.profile"
-        command = [office, profile, "--headless", "--convert-to", kind, "--outdir", str(out), *map(str, batch)]
+        command = [office, profile, "--headless", READ_AS, "--convert-to", kind, "--outdir", str(out), *map(str, batch)]
         subprocess.run(command, capture_output=True, check=False, timeout=1800)
     shutil.rmtree(folder / ".profile", ignore_errors=True)
     return sum(1 for path in folder.rglob("*") if path.is_file())
