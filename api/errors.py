@@ -22,6 +22,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from rag.types import AnswerableError
 
@@ -180,7 +181,14 @@ async def _http(request: Request, error: Exception) -> Json:
         405: f"{what}: this address does not take that method; /docs lists those it takes",
     }
     message = messages.get(error.status_code, str(error.detail))
-    return Json(error_json(code, message), error.status_code, error.headers)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return Json(error_json(code, message), error.status_code, headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of an address; the framework names those of its first route only."""
+    fitting = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in fitting for method in getattr(route, "methods", None) or ()}))
 
 
 def _shown(value: object) -> str:

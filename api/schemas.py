@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from rag.pipeline import MAX_TOP_K
 from rag.types import Filter, Question, Turn
@@ -29,7 +29,19 @@ def _is_text(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_is_text)]
+Text = Annotated[str, AfterValidator(_is_text), Field(json_schema_extra={"pattern": "^[^\\u0000]*$"})]
+# Words: checked by the pipeline, which says so better than a pattern could; the pattern is for those who read OpenAPI
+Words = Annotated[
+    str, AfterValidator(_is_text), Field(json_schema_extra={"pattern": "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"})
+]
+
+
+def _whole(value: object) -> object:
+    """35.0 as 35: JSON knows one kind of number, and JSON Schema calls both integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 CollectionName = Annotated[Text, Field(min_length=1, max_length=64, description="name of a collection")]
 Moment = Annotated[AwareDatetime, Field(strict=False)]  # JSON has no dates: text, with a time zone
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -83,10 +95,12 @@ class AskRequest(Request):
         }
     )
 
-    question: Text
+    question: Words
     collection: CollectionName = "default"
     history: Annotated[list[TurnIn], Field(max_length=MAX_TURNS)] = []
-    top_k: int | None = Field(None, ge=1, le=MAX_TOP_K, description="passages to read; left out: the server's setting")
+    top_k: Whole | None = Field(
+        None, ge=1, le=MAX_TOP_K, description="passages to read; left out: as the server is set"
+    )
     where: Where | None = Field(None, description="only documents like this; all by default")
     stream: bool = Field(False, description="answer with server-sent events; so does Accept: text/event-stream")
 
@@ -103,9 +117,9 @@ class SearchRequest(Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"query": "annual leave", "k": 3}]})
 
-    query: Text
+    query: Words
     collection: CollectionName = "default"
-    k: int = Field(10, ge=1, le=MAX_HITS, description="hits to give")
+    k: Whole = Field(10, ge=1, le=MAX_HITS, description="hits to give")
     where: Where | None = Field(None, description="only documents like this; all by default")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import MAX_TURN_CHARS, MAX_TURNS, Answer, Response, Text
+from api.schemas import MAX_TURN_CHARS, MAX_TURNS, Answer, Response, Text, Whole
 
 Content = Annotated[Text, Field(max_length=MAX_TURN_CHARS)]
 
@@ -36,7 +36,7 @@ class Message(BaseModel):
 class StreamOptions(BaseModel):
     """Whether a stream ends with the usage."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
     include_usage: bool = False
 
@@ -49,6 +49,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(
         extra="ignore",
+        strict=True,
         frozen=True,
         json_schema_extra={
             "examples": [
@@ -64,7 +65,7 @@ class ChatRequest(BaseModel):
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_TURNS)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: Annotated[int, Field(ge=1, le=1, description="answers to make: one")] | None = None
+    n: Annotated[Whole, Field(ge=1, le=1, description="answers to make: one")] | None = None
     tools: Annotated[list[Any], Field(max_length=0, description="none: no tools are called")] | None = None
 
 

@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 
 from cli.remote import connected
 from rag.build import build_pipeline
 from rag.pipeline import Pipeline
 from rag.prompt import ParsedAnswer
 from rag.settings import Settings
-from rag.types import Question
+from rag.types import AnswerableError, Question
 from rag.wire import answer_json, claim_json, hit_json
 
 INSTRUCTIONS = (
@@ -106,20 +107,26 @@ def make_server(backend: Backend) -> MCPServer[Any]:
     server: MCPServer[Any] = MCPServer("answerable", instructions=INSTRUCTIONS)
     turn = anyio.CapacityLimiter(1)
 
+    async def do(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=turn)
+        except AnswerableError as error:  # the SDK passes on the words of its own errors only
+            raise ToolError(str(error)) from error
+
     @server.tool()
     async def ask(question: str, collection: str = "default") -> dict[str, Any]:
         """Answer a question from the documents, each sentence checked and cited, or say that they do not hold it."""
-        return await anyio.to_thread.run_sync(backend.ask, question, collection, limiter=turn)
+        return await do(lambda: backend.ask(question, collection))
 
     @server.tool()
     async def search(query: str, collection: str = "default", k: int = 5) -> dict[str, Any]:
         """Find the passages nearest to a query, each with its document and the characters it stands at."""
-        return await anyio.to_thread.run_sync(backend.search, query, collection, max(1, min(k, MAX_K)), limiter=turn)
+        return await do(lambda: backend.search(query, collection, max(1, min(k, MAX_K))))
 
     @server.tool()
     async def verify(text: str, collection: str = "default") -> dict[str, Any]:
         """Check each sentence of a text against the documents: its support, verdict and the nearest quotes."""
-        return await anyio.to_thread.run_sync(backend.verify, text, collection, limiter=turn)
+        return await do(lambda: backend.verify(text, collection))
 
     return server
 
