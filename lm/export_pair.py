@@ -1,6 +1,9 @@
 """A pair encoder as an OpenVINO graph: int8 weights, one asymmetric scale an output row; activations are quantised by
 the CPU plugin while running, as for the retriever (rag/encode_export.py).
 
+The heads keep full precision: with int8 weights and two or more streams, OpenVINO 2026's CPU plugin gives a layer of
+one output garbage (logits in the hundreds where torch has tenths); with one stream it does not.
+
     inputs    input_ids, attention_mask, token_type_ids (B, T) i64
     outputs   span: spans (B, T, 2) f32          check: labels (B, 3) f32, wrong (B, T) f32
 """
@@ -17,6 +20,7 @@ from lm.ov import ov
 from lm.pair_encoder import PairEncoder
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_HEADS = ("__module.token", "__module.label")
 
 
 def export_pair(model: PairEncoder, path: Path, weights: str = "int8") -> None:
@@ -31,6 +35,12 @@ def export_pair(model: PairEncoder, path: Path, weights: str = "int8") -> None:
     if weights == "int8":
         import nncf
 
-        graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
+        heads = [
+            node.get_friendly_name()
+            for node in graph.get_ordered_ops()
+            if node.get_type_name() == "MatMul" and node.get_friendly_name().startswith(_HEADS)
+        ]
+        kept = nncf.IgnoredScope(names=heads)
+        graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=kept)
     path.parent.mkdir(parents=True, exist_ok=True)
     ov.save_model(graph, path, compress_to_fp16=False)

@@ -198,7 +198,8 @@ def _sentences_of(part: _Part, best: Judged) -> list[_Spot]:
 
 def _judged(spot: _Spot, row: Pair, outputs: tuple[Any, ...]) -> Judged:
     labels, words = outputs
-    wrong = 1 / (1 + np.exp(-words[row.claim_at : row.second_at - 1].astype(np.float64)))
+    words = words[row.claim_at : row.second_at - 1].astype(np.float64)
+    wrong = 1 / (1 + np.exp(-np.clip(words, -60, 60)))
     return Judged(*spot, _softmax(labels), wrong)
 
 

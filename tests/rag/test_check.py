@@ -170,8 +170,10 @@ def test_windows_hold_every_sentence_and_overlap() -> None:
     assert "item77" in text[best.start : best.end]
 
 
-def test_the_graph_agrees_with_torch(made: Path) -> None:
-    model = PairModel(made, "check", threads=1)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_graph_agrees_with_torch(made: Path, threads: int) -> None:
+    """With two streams a head of one output once gave garbage."""
+    model = PairModel(made, "check", threads)
     torch_model = load_compact(made.parent / "shipped" / PAIR_WEIGHTS)
     asked, claim, text = model.tokenizer.read(["What does it draw?", "nine watts", TEXTS[0]])
     pair = model.tokenizer.pair(asked.ids, claim.ids, text.ids)

@@ -124,8 +124,10 @@ def test_what_comes_out_does_not_depend_on_the_other_passages(reader: Reader) ->
     assert alone.spans[0].margin in margins
 
 
-def test_the_graph_agrees_with_torch(made: Path) -> None:
-    model = PairModel(made, "span", threads=1)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_graph_agrees_with_torch(made: Path, threads: int) -> None:
+    """With two streams a head of one output once gave garbage."""
+    model = PairModel(made, "span", threads)
     torch_model = load_compact(made.parent / "shipped" / PAIR_WEIGHTS)
     window = make_windows(model.tokenizer, "What does it draw?", TEXTS)[0]
     ids = torch.from_numpy(window.pair.ids)[None]
