@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import structlog
 
 from rag.weights_pull import pull
 from rag.weights_trained import trained_models
@@ -23,7 +24,11 @@ def models_home() -> Path:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the operator's reaches a test, and no test writes into the operator's HOME."""
+    """No setting of the operator's reaches a test, and no test writes into the operator's HOME.
+
+    A command run in this process sets up logging to the stderr it had, which is closed by the next test.
+    """
+    structlog.reset_defaults()
     for name in list(os.environ):
         if name.startswith("ANSWERABLE_") and not name.startswith(("ANSWERABLE_TEST_", "ANSWERABLE_BASE_")):
             monkeypatch.delenv(name)

@@ -176,7 +176,7 @@ def test_each_of_our_errors_has_its_status(
         raise error
 
     with client(tmp_path) as http:
-        monkeypatch.setattr("rag.retrieve.Retriever.search", fail)
+        monkeypatch.setattr("rag.retrieve.Retriever._first_stage", fail)  # what both searches begin with
         for path, body in (("/v1/ask", {"question": "a"}), ("/v1/search", {"query": "a"})):
             assert check(http.post(path, json=body), status, error.code) == "v"
 
