@@ -59,6 +59,8 @@ def create_app(settings: Settings, load: Load = load_pipeline, max_body_bytes: i
     )
     for part in _ROUTERS:
         app.include_router(part.router)
+    # One by one: the application itself lists only that it includes them. For the Allow header (api/errors.py).
+    app.state.routes = [route for part in _ROUTERS for route in part.router.routes]
     add_handlers(app)
     app.add_middleware(Measured, metrics=metrics)  # the last one added is the outermost
     app.add_middleware(Access, settings=settings, store=rows)

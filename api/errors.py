@@ -187,7 +187,8 @@ async def _http(request: Request, error: Exception) -> Json:
 
 def _allowed(request: Request) -> str:
     """All methods of an address; the framework names those of its first route only."""
-    fitting = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    routes = [*request.app.routes, *getattr(request.app.state, "routes", ())]
+    fitting = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
     return ", ".join(sorted({method for route in fitting for method in getattr(route, "methods", None) or ()}))
 
 

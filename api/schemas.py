@@ -41,9 +41,21 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+_Whole = BeforeValidator(_whole)
+TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K), _Whole]  # the bounds first: OpenAPI has them of the number itself
+HitCount = Annotated[int, Field(ge=1, le=MAX_HITS), _Whole]
+One = Annotated[int, Field(ge=1, le=1), _Whole]
 CollectionName = Annotated[Text, Field(min_length=1, max_length=64, description="name of a collection")]
-Moment = Annotated[AwareDatetime, Field(strict=False)]  # JSON has no dates: text, with a time zone
+
+
+def _written(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("write the time as text, such as 2026-01-31T00:00:00Z")
+    return value
+
+
+# JSON has no dates: text, with a time zone; pydantic alone would take a number of seconds too
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -98,9 +110,7 @@ class AskRequest(Request):
     question: Words
     collection: CollectionName = "default"
     history: Annotated[list[TurnIn], Field(max_length=MAX_TURNS)] = []
-    top_k: Whole | None = Field(
-        None, ge=1, le=MAX_TOP_K, description="passages to read; left out: as the server is set"
-    )
+    top_k: TopK | None = Field(None, description="passages to read; left out: as the server is set")
     where: Where | None = Field(None, description="only documents like this; all by default")
     stream: bool = Field(False, description="answer with server-sent events; so does Accept: text/event-stream")
 
@@ -119,7 +129,7 @@ class SearchRequest(Request):
 
     query: Words
     collection: CollectionName = "default"
-    k: Whole = Field(10, ge=1, le=MAX_HITS, description="hits to give")
+    k: HitCount = Field(10, description="hits to give")
     where: Where | None = Field(None, description="only documents like this; all by default")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import MAX_TURN_CHARS, MAX_TURNS, Answer, Response, Text, Whole
+from api.schemas import MAX_TURN_CHARS, MAX_TURNS, Answer, One, Response, Text
 
 Content = Annotated[Text, Field(max_length=MAX_TURN_CHARS)]
 
@@ -65,7 +65,7 @@ class ChatRequest(BaseModel):
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_TURNS)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: Annotated[Whole, Field(ge=1, le=1, description="answers to make: one")] | None = None
+    n: One | None = Field(None, description="answers to make: one")
     tools: Annotated[list[Any], Field(max_length=0, description="none: no tools are called")] | None = None
 
 

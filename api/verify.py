@@ -8,7 +8,8 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
 from api import schemas
-from api.deps import ServiceDep
+from api.access import known_collection
+from api.deps import Reader, ServiceDep
 from api.errors import Json
 from rag.check_text import MAX_PASSAGES, check_against, check_given
 from rag.pipeline import Pipeline
@@ -44,14 +45,15 @@ class VerifyResponse(schemas.Response):
     verifier: str
 
 
-@router.post(
-    "/v1/verify", response_model=VerifyResponse, responses=schemas.errors(400, 404, 409, 413, 422, 429, 500, 503)
-)
-async def verify(body: VerifyRequest, service: ServiceDep) -> Response:
+@router.post("/v1/verify", response_model=VerifyResponse, responses=schemas.errors(400, 404, 409, 422))
+async def verify(body: VerifyRequest, service: ServiceDep, caller: Reader) -> Response:
     """Check each sentence of a text against passages or a collection."""
     pipeline = await service.pipeline()
     if (body.passages is None) == (body.collection is None):
         raise InvalidInput("give either passages or a collection to verify the text against, and not both")
+    if body.collection is not None:
+        name = body.collection
+        await service.rows(lambda store: known_collection(store, caller, name))
     claims = await service.run(lambda: _check(pipeline, body))
     return Json(
         {

@@ -29,7 +29,7 @@ export function Claims({ claims, onOpen }) {
         <p class="verdict"><span class="badge">${WORDS[claim.verdict]} · ${percent(claim.support)}</span>
           ${claim.citations.map((citation) => html`
             <button type="button" class="cite" title=${citation.quote} onClick=${() => onOpen(citation)}
-              aria-label=${`Source ${(number += 1)}: ${fileName(citation.uri)}${citation.page ? `, page ${citation.page}` : ""}`}>
+              aria-label=${`Source ${(number += 1)}: ${fileName(citation.uri)}${citation.page ? ` p. ${citation.page}` : ""}`}>
               <span aria-hidden="true">❝</span> ${fileName(citation.uri)}${citation.page ? ` p. ${citation.page}` : ""}
             </button>`)}
         </p>

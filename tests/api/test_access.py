@@ -107,6 +107,8 @@ def test_a_key_of_another_collection_finds_nothing_and_learns_no_names(tmp_path:
         assert listed == ["hr"]
         assert code(http.post("/v1/ask", json=QUESTION, headers=other)) == (403, "forbidden")
         assert code(http.post("/v1/search", json={"query": "leave"}, headers=other)) == (403, "forbidden")
+        verify = {"text": "27 days.", "collection": "default"}
+        assert code(http.post("/v1/verify", json=verify, headers=other)) == (403, "forbidden")
         assert code(http.get("/v1/documents", headers=other)) == (403, "forbidden")
         chat = {"model": "answerable", "messages": [{"role": "user", "content": "leave?"}]}
         assert code(http.post("/v1/chat/completions", json=chat, headers=other)) == (403, "forbidden")
