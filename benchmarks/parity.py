@@ -32,8 +32,8 @@ NEW_TOKENS = 32
 MOST_TOKENS = 600  # longer prompts are left out
 SETTINGS: dict[str, dict[str, Any]] = {
     "shipped": {},
-    "f32": {"INFERENCE_PRECISION_HINT": "f32"},
-    "keys and values in u8": {"KV_CACHE_PRECISION": "u8"},
+    "bf16": {"INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "bf16"},
+    "bf16, keys and values in u8": {"INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "u8"},
 }
 
 
@@ -107,7 +107,7 @@ def report(name: str, prompts: Sequence[Sequence[int]], expected: Sequence[Writt
     reading = sum(map(len, prompts)) / sum(each.read_s for each in found)
     writing = sum(len(each.tokens) for each in found) / sum(each.write_s for each in found)
     print(
-        f"{name:24} equal {len(found) - len(gaps)} of {len(found)}  widest gap {max(gaps, default=0.0):.3f}  "
+        f"{name:27} equal {len(found) - len(gaps)} of {len(found)}  widest gap {max(gaps, default=0.0):.3f}  "
         f"reads {reading:.0f}  writes {writing:.0f} tokens/s",
         flush=True,
     )

@@ -98,7 +98,8 @@ def test_int8_export_is_torch_with_weights_rounded_alike(folder: Path, model: De
         for weight in rounded.parameters():
             if weight.ndim == 2:
                 weight.copy_(torch.from_numpy(group(weight.numpy()).restore()))
-    engine = OpenVinoEngine(folder / "int8", CONFIG, {"INFERENCE_PRECISION_HINT": "f32"})
+    engine = load_engine(folder)
+    assert isinstance(engine, OpenVinoEngine)
     for prompt in prompts(10):
         with engine.session(100) as session, torch.no_grad():
             difference = torch.from_numpy(session.feed(prompt)) - rounded(torch.tensor([prompt]))[0, -1]

@@ -12,9 +12,8 @@ import torch
 from transformers import LlamaForCausalLM
 
 from lm.checkpoint import load
-from lm.config import read_config
 from lm.decode import greedy
-from lm.engine import INT8_FOLDER, Engine, load_engine
+from lm.engine import Engine, load_engine
 from lm.model import Decoder
 from lm.openvino_engine import OpenVinoEngine
 from lm.tokenizer import Message, TextStream, Tokenizer
@@ -80,27 +79,20 @@ def test_bytes_the_vocabulary_lacks_are_dropped(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode("a\x04b\x1dc")) == "abc"
 
 
-@pytest.fixture(scope="module")
-def f32_engine(decoder_folder: Path) -> OpenVinoEngine:
-    """The export in f32 arithmetic: the base model chatters, undecided between words, so that bf16 changes its answers.
-
-    The tuned model decides; its answers are compared at the shipped settings, in tests/rag/test_generate.py.
-    """
-    settings = {"INFERENCE_PRECISION_HINT": "f32"}
-    return OpenVinoEngine(decoder_folder / INT8_FOLDER, read_config(decoder_folder), settings)
-
-
-def test_int8_greedy_tokens_on_three_prompts(f32_engine: OpenVinoEngine, model: Decoder, tokenizer: Tokenizer) -> None:
+def test_int8_greedy_tokens_on_three_prompts(decoder_folder: Path, model: Decoder, tokenizer: Tokenizer) -> None:
+    engine = load_engine(decoder_folder)
+    assert isinstance(engine, OpenVinoEngine)
     for passage, question in zip(PASSAGES, QUESTIONS, strict=False):
-        assert follows_torch(model, f32_engine, prompt(tokenizer, passage, question), 16, tokenizer.stop_ids)
+        assert follows_torch(model, engine, prompt(tokenizer, passage, question), 16, tokenizer.stop_ids)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_int8_greedy_tokens_on_100_prompts(f32_engine: OpenVinoEngine, model: Decoder, tokenizer: Tokenizer) -> None:
+def test_int8_greedy_tokens_on_100_prompts(decoder_folder: Path, model: Decoder, tokenizer: Tokenizer) -> None:
+    engine = load_engine(decoder_folder)
     wanted = list(islice(prompts(tokenizer), 100))
     assert len(wanted) == 100
-    equal = sum(follows_torch(model, f32_engine, ids, 32, tokenizer.stop_ids) for ids in wanted)
+    equal = sum(follows_torch(model, engine, ids, 32, tokenizer.stop_ids) for ids in wanted)
     assert equal >= 95, f"{equal} of 100 prompts have torch's greedy tokens"
 
 
