@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from rag.weights_pull import pull
 from rag.weights_trained import trained_models
@@ -19,6 +21,16 @@ def models_home() -> Path:
     source = os.environ.get("ANSWERABLE_BASE_WEIGHTS") or None
     pull(home, source, lambda _line: None, trained=trained_models())
     return home
+
+
+@pytest.fixture(autouse=True)
+def _plain_logs() -> Iterator[None]:
+    """A command that a test runs in this process sets up logging to a stream that is closed after it.
+
+    Once, the next test that logged a warning failed for that: "I/O operation on closed file".
+    """
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)
