@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
 
-from cli import ask, documents, evaluate, index, ingest, models, serve, train
+from cli import ask, documents, evaluate, index, ingest, keys, models, serve, train, verify
 from rag.settings import load_settings
 from rag.types import AnswerableError
 
@@ -28,9 +28,12 @@ app = typer.Typer(
 app.command()(ingest.ingest)
 app.command()(ask.ask)
 app.command()(ask.search)
+app.command()(verify.verify)
 app.command()(serve.serve)
+app.command()(serve.mcp)
 app.command()(index.doctor)
 app.add_typer(documents.app, name="documents", help="List, show and delete the documents of a collection.")
+app.add_typer(keys.app, name="keys", help="Make, list and revoke the access keys of serve.")
 app.add_typer(models.app, name="models", help="List, bring, check and export the models on this machine.")
 app.add_typer(index.app, name="index", help="Look at the vector index and build it again.")
 app.add_typer(evaluate.app, name="eval", help="Measure answers, claims and retrieval on data files.")
@@ -47,10 +50,17 @@ def root(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks an
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            # The default renderer prints the values of local variables, which would put documents into the log.
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+            *_renderers(sys.stderr.isatty()),
         ],
     )
+
+
+def _renderers(terminal: bool) -> list[Any]:
+    """Coloured lines for people, one JSON object a line for programs; neither prints the values of local variables,
+    which would put documents into the log."""
+    if terminal:
+        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 
 def main() -> None:

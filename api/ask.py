@@ -10,6 +10,7 @@ Events, each with one JSON object as data, in this order:
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from functools import partial
@@ -21,9 +22,11 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from api import schemas
-from api.deps import ServiceDep
+from api import schemas, tracing
+from api.access import Caller, known_collection
+from api.deps import Reader, Service, ServiceDep
 from api.errors import Json, answerable_json, encode, internal_json
+from api.metrics import Metrics
 from api.work import Job, Steps
 from rag.pipeline import Answered, ClaimChecked, Event, PassagesFound, Pipeline, TextWritten, check_question
 from rag.types import AnswerableError, Question, StoreUnavailable
@@ -36,24 +39,25 @@ EVENT_STREAM = "text/event-stream"
 _STREAM_EXAMPLE = (
     'event: token\ndata: {"text":"27 days"}\n\nevent: answer\ndata: {"id":"5b0e…","answer":"27 days",…}\n\n'
 )
-_DOCUMENTED = schemas.errors(400, 404, 409, 413, 422, 429, 500, 503) | {
+_DOCUMENTED = schemas.errors(400, 404, 409, 422, 504) | {
     200: {"description": "The answer, or its events.", "content": {EVENT_STREAM: {"example": _STREAM_EXAMPLE}}}
 }
 
 
 @router.post("/v1/ask", response_model=schemas.Answer, responses=_DOCUMENTED)
 async def ask(
-    body: schemas.AskRequest, request: Request, service: ServiceDep, accept: Annotated[str, Header()] = ""
+    body: schemas.AskRequest,
+    request: Request,
+    service: ServiceDep,
+    caller: Reader,
+    accept: Annotated[str, Header()] = "",
 ) -> Response:
     """Answer a question from the documents of a collection, or say that they do not hold the answer."""
-    pipeline = await service.pipeline()
-    question = body.record(service.settings.top_k)
-    check_question(question, pipeline.limits)  # here too, so that a bad question need not wait for its turn
-    job = service.generations.start(partial(steps, pipeline, question), request.receive)
+    job = await start(service, caller, body.record(service.settings.top_k), request.receive)
     try:
         event = await job.next()  # before the response begins, so that a failed search still gets its status
         if body.stream or EVENT_STREAM in accept.lower():
-            return EventStream(job, event, request.state.request_id)
+            return EventStream(job, _chunks(job, event, request.state.request_id))
         while not isinstance(event, Answered):
             event = await job.next()
     except BaseException:
@@ -63,11 +67,25 @@ async def ask(
     return Json(answer_json(event.answer))
 
 
-def steps(pipeline: Pipeline, question: Question) -> Steps:
-    """The pipeline's events; the answer is kept before it goes out."""
-    with closing(cast(Steps, pipeline.events(question))) as events:
+async def start(service: Service, caller: Caller, question: Question, receive: Receive) -> Job:
+    """Queue a question of a caller who may ask it. Raises InvalidInput, Forbidden, NotFound, Busy, NotReady."""
+    pipeline = await service.pipeline()
+    check_question(question, pipeline.limits)  # here too, so that a bad question need not wait for its turn
+    await service.rows(lambda store: known_collection(store, caller, question.collection))
+    return service.generations.start(partial(steps, pipeline, question, service.metrics), receive)
+
+
+def steps(pipeline: Pipeline, question: Question, metrics: Metrics) -> Steps:
+    """The pipeline's events; the answer is counted, traced and kept before it goes out."""
+    started, spoken = time.perf_counter(), False
+    with tracing.span("answer"), closing(cast(Steps, pipeline.events(question))) as events:
         for event in events:
+            if isinstance(event, TextWritten) and not spoken:
+                spoken = True
+                metrics.first_event.observe(time.perf_counter() - started)
             if isinstance(event, Answered):
+                metrics.observe(event.answer)
+                tracing.stages(event.answer)
                 _keep(pipeline, question, event)
             yield event
 
@@ -83,9 +101,9 @@ def _keep(pipeline: Pipeline, question: Question, event: Answered) -> None:
 class EventStream(StreamingResponse):
     """The job's events as they come; the job ends with the response, however that ends."""
 
-    def __init__(self, job: Job, first: Event, request_id: str):
+    def __init__(self, job: Job, chunks: AsyncIterator[bytes]):
         headers = {"X-Accel-Buffering": "no"}  # a proxy that collects the stream would hold the words back
-        super().__init__(_chunks(job, first, request_id), media_type=EVENT_STREAM, headers=headers)
+        super().__init__(chunks, media_type=EVENT_STREAM, headers=headers)
         self._job = job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,9 +1,14 @@
 """Errors as HTTP: {"error": {"code", "message", "detail"}} with the right status, whatever went wrong.
 
-AnswerableError (rag/types.py) brings its own code and status; these two exist over HTTP only:
+AnswerableError (rag/types.py) brings its own code and status; these exist over HTTP only:
     AnswerableError
-     +- Busy      too many requests wait already (429, with Retry-After)
-     +- NotReady  models or database are not usable, or not yet (503)
+     +- Busy          too many requests wait already (429, with Retry-After)
+     |   +- TooFast   this key made too many requests (429, with Retry-After)
+     +- NotReady      models or database are not usable, or not yet (503)
+     +- Unauthorized  no key, or not one of ours, or a revoked one (401)
+     +- Forbidden     the key does not open this (403)
+     +- Exists        there is such a thing already (409)
+     +- TooLate       the time limit of a request was reached (504)
 """
 
 from __future__ import annotations
@@ -17,13 +22,20 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from rag.types import AnswerableError
 
 log = structlog.get_logger()
 
 _SHOWN_CHARS = 80  # of a value that the client sent, in a message about it
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "body_too_slow",
+    413: "body_too_large",
+}
 _NOT_AN_OBJECT = frozenset({"model_attributes_type", "model_type", "dict_type"})
 
 
@@ -36,6 +48,40 @@ class Busy(AnswerableError):
     def __init__(self, message: str, retry_after: int):
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class TooFast(Busy):
+    """One key makes more requests than it may."""
+
+    code = "rate_limited"
+
+
+class Unauthorized(AnswerableError):
+    """Who asks is not known."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class Forbidden(AnswerableError):
+    """Who asks is known, and may not."""
+
+    code = "forbidden"
+    status = 403
+
+
+class Exists(AnswerableError):
+    """What was to be made is there already."""
+
+    code = "exists"
+    status = 409
+
+
+class TooLate(AnswerableError):
+    """A request reached its time limit; what it did was stopped."""
+
+    code = "timeout"
+    status = 504
 
 
 class NotReady(AnswerableError):
@@ -89,9 +135,18 @@ def add_handlers(app: FastAPI) -> None:
 
 async def _answerable(request: Request, error: Exception) -> Json:
     assert isinstance(error, AnswerableError)
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Busy) else None
     if error.status >= 500:
         log.error("request failed", code=error.code, error=str(error), request_id=request.state.request_id)
+    return error_response(error)
+
+
+def error_response(error: AnswerableError) -> Json:
+    """One of our own errors as a response, with the headers that its status asks for."""
+    headers = None
+    if isinstance(error, Busy):
+        headers = {"Retry-After": str(error.retry_after)}
+    elif isinstance(error, Unauthorized):
+        headers = {"WWW-Authenticate": "Bearer"}
     return Json(answerable_json(error), error.status, headers)
 
 
@@ -126,7 +181,15 @@ async def _http(request: Request, error: Exception) -> Json:
         405: f"{what}: this address does not take that method; /docs lists those it takes",
     }
     message = messages.get(error.status_code, str(error.detail))
-    return Json(error_json(code, message), error.status_code, error.headers)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return Json(error_json(code, message), error.status_code, headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of an address; the framework names those of its first route only."""
+    routes = [*request.app.routes, *getattr(request.app.state, "routes", ())]
+    fitting = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in fitting for method in getattr(route, "methods", None) or ()}))
 
 
 def _shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""GET /healthz: the process lives. GET /readyz: it can answer; otherwise 503 with what is missing and the cure."""
+"""GET /healthz: the process lives. GET /readyz: it can answer; else 503 with the cure. GET /metrics: its figures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Response
 
 from api import schemas
-from api.deps import ServiceDep
+from api.deps import Reader, ServiceDep
 from api.errors import Json
 
 router = APIRouter()
@@ -18,7 +18,7 @@ async def healthz() -> Response:
     return Json({"status": "ok"})
 
 
-@router.get("/readyz", response_model=schemas.Readiness, responses=schemas.errors(503))
+@router.get("/readyz", response_model=schemas.Readiness, responses=schemas.open_errors(500, 503))
 async def readyz(service: ServiceDep) -> Response:
     """Whether models are loaded and the database answers."""
     pipeline = await service.pipeline()
@@ -30,3 +30,15 @@ async def readyz(service: ServiceDep) -> Response:
         "verifier": f"{verifier.name}@{verifier.fingerprint}",
     }
     return Json({"status": "ready", "models": models})
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses=schemas.errors() | {200: {"description": "Figures.", "content": {"text/plain": {}}}},
+)
+async def metrics(service: ServiceDep, caller: Reader) -> Response:
+    """Figures for Prometheus; a key of some collections only does not open them."""
+    caller.require_all()
+    text = await anyio.to_thread.run_sync(service.metrics.text)
+    return Response(text, media_type="text/plain; version=0.0.4")

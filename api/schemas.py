@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from rag.pipeline import MAX_TOP_K
-from rag.types import Question, Turn
+from rag.types import Filter, Question, Turn
 
 MAX_HITS = 1000
 MAX_TURNS = 100
@@ -29,8 +29,33 @@ def _is_text(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_is_text)]
+Text = Annotated[str, AfterValidator(_is_text), Field(json_schema_extra={"pattern": "^[^\\u0000]*$"})]
+# Words: checked by the pipeline, which says so better than a pattern could; the pattern is for those who read OpenAPI
+Words = Annotated[
+    str, AfterValidator(_is_text), Field(json_schema_extra={"pattern": "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"})
+]
+
+
+def _whole(value: object) -> object:
+    """35.0 as 35: JSON knows one kind of number, and JSON Schema calls both integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Whole = BeforeValidator(_whole)
+TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K), _Whole]  # the bounds first: OpenAPI has them of the number itself
+HitCount = Annotated[int, Field(ge=1, le=MAX_HITS), _Whole]
+One = Annotated[int, Field(ge=1, le=1), _Whole]
 CollectionName = Annotated[Text, Field(min_length=1, max_length=64, description="name of a collection")]
+
+
+def _written(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("write the time as text, such as 2026-01-31T00:00:00Z")
+    return value
+
+
+# JSON has no dates: text, with a time zone; pydantic alone would take a number of seconds too
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -45,6 +70,20 @@ class TurnIn(Request):
 
     role: Literal["user", "assistant"]
     text: Annotated[Text, Field(max_length=MAX_TURN_CHARS)]
+
+
+class Where(Request):
+    """Which documents to search; every part that is given must hold."""
+
+    path: Text = Field("", max_length=1000, description="address of the document; * stands for anything")
+    title: Text = Field("", max_length=1000, description="part of the title")
+    kind: Text = Field("", max_length=20, description="ending of the address, as pdf")
+    after: Moment | None = Field(None, description="changed since then")
+    before: Moment | None = Field(None, description="changed before then")
+
+    def record(self) -> Filter:
+        """The same as a record."""
+        return Filter(self.path, self.title, self.kind, self.after, self.before)
 
 
 class AskRequest(Request):
@@ -68,17 +107,19 @@ class AskRequest(Request):
         }
     )
 
-    question: Text
+    question: Words
     collection: CollectionName = "default"
     history: Annotated[list[TurnIn], Field(max_length=MAX_TURNS)] = []
-    top_k: int | None = Field(None, ge=1, le=MAX_TOP_K, description="passages to read; left out: the server's setting")
+    top_k: TopK | None = Field(None, description="passages to read; left out: as the server is set")
+    where: Where | None = Field(None, description="only documents like this; all by default")
     stream: bool = Field(False, description="answer with server-sent events; so does Accept: text/event-stream")
 
     def record(self, default_top_k: int) -> Question:
         """The question as the pipeline takes it."""
         history = tuple(Turn(turn.role, turn.text) for turn in self.history)
         top_k = default_top_k if self.top_k is None else self.top_k
-        return Question(self.question, self.collection, history, top_k)
+        where = self.where.record() if self.where else None
+        return Question(self.question, self.collection, history, top_k, where)
 
 
 class SearchRequest(Request):
@@ -86,9 +127,10 @@ class SearchRequest(Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"query": "annual leave", "k": 3}]})
 
-    query: Text
+    query: Words
     collection: CollectionName = "default"
-    k: int = Field(10, ge=1, le=MAX_HITS, description="hits to give")
+    k: HitCount = Field(10, description="hits to give")
+    where: Where | None = Field(None, description="only documents like this; all by default")
 
 
 class Response(BaseModel):
@@ -114,8 +156,15 @@ class Citation(Hit):
     """The characters of a document that a claim rests on: document.text[start:end] == quote."""
 
 
+class Part(Response):
+    """Characters [start, end) of the answer."""
+
+    start: int
+    end: int
+
+
 class Claim(Response):
-    """A sentence of the answer, answer[start:end] == text, with its support."""
+    """A sentence of the answer, answer[start:end] == text, with its support and the parts that are not borne out."""
 
     text: str
     start: int
@@ -123,6 +172,7 @@ class Claim(Response):
     support: Probability
     verdict: Literal["supported", "unsupported", "contradicted"]
     citations: list[Citation]
+    unsupported: list[Part]
 
 
 class Usage(Response):
@@ -168,6 +218,7 @@ _CLAIM: dict[str, Any] = {
     "support": 0.97,
     "verdict": "supported",
     "citations": [_QUOTE],
+    "unsupported": [],
 }
 ANSWER_EXAMPLE: dict[str, Any] = {
     "id": "5b0e6f0c0b5e4b0f9c1a2d3e4f506172",
@@ -177,6 +228,7 @@ ANSWER_EXAMPLE: dict[str, Any] = {
     "reason": "",
     "support": 0.97,
     "unanswerable": 0.03,
+    "answerable": 0.94,
     "claims": [_CLAIM],
     "passages": [_QUOTE | {"score": 0.71}],
     "usage": {"prompt_tokens": 412, "completion_tokens": 9},
@@ -202,6 +254,7 @@ class Answer(Response):
     reason: str
     support: Probability
     unanswerable: Probability | None
+    answerable: Probability | None
     claims: list[Claim]
     passages: list[Hit]
     usage: Usage
@@ -252,6 +305,14 @@ class Error(Response):
     error: ErrorDetail
 
 
+_ALWAYS = (401, 403, 408, 413, 429, 500, 503)  # what any address behind a key may answer
+
+
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error responses of a route, for its documentation."""
+    """The error responses of a route, for its documentation: ``statuses``, and those that every route has."""
+    return {status: {"model": Error} for status in sorted({*statuses, *_ALWAYS})}
+
+
+def open_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same for a route that asks for no key."""
     return {status: {"model": Error} for status in statuses}

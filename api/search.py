@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from api import schemas
-from api.deps import ServiceDep
+from api.access import Caller, known_collection
+from api.deps import Reader, ServiceDep
 from api.errors import Json
 from rag.pipeline import Pipeline
 from rag.types import Hit, InvalidInput
@@ -17,13 +18,13 @@ router = APIRouter()
 @router.post(
     "/v1/search",
     response_model=schemas.SearchResponse,
-    responses=schemas.errors(400, 404, 409, 413, 422, 429, 500, 503),
+    responses=schemas.errors(400, 404, 409, 422),
 )
-async def search(body: schemas.SearchRequest, service: ServiceDep) -> Response:
+async def search(body: schemas.SearchRequest, service: ServiceDep, caller: Reader) -> Response:
     """Find the passages nearest to a query, by meaning and by words."""
     pipeline = await service.pipeline()
     check_query(body.query, pipeline.limits.max_question_chars)
-    hits = await service.run(lambda: _search(pipeline, body))
+    hits = await service.run(lambda: _search(pipeline, body, caller))
     return Json({"hits": [hit_json(hit) for hit in hits]})
 
 
@@ -35,6 +36,8 @@ def check_query(query: str, max_chars: int) -> None:
         raise InvalidInput(f"the query has {len(query)} characters, at most {max_chars} are taken; shorten it")
 
 
-def _search(pipeline: Pipeline, body: schemas.SearchRequest) -> tuple[Hit, ...]:
+def _search(pipeline: Pipeline, body: schemas.SearchRequest, caller: Caller) -> tuple[Hit, ...]:
     retriever = pipeline.retriever
-    return retriever.search(body.query, retriever.store.collections.get(body.collection), body.k)
+    where = body.where.record() if body.where else None
+    collection = known_collection(retriever.store, caller, body.collection)
+    return retriever.search(body.query, collection, body.k, where=where)

@@ -1,4 +1,4 @@
-"""Answers being made: one at a time, off the event loop, others waiting in a bounded queue, none for a client who left.
+"""Answers being made: some at a time, off the event loop, others waiting in a bounded queue, none for who left.
 
 A generation runs in a worker thread and hands its events over through a queue without bound (an answer is small), so a
 client who reads slowly delays nobody else. Leaving the queue, or a generation, takes effect at its next event.
@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from api.errors import Busy
+from api.errors import Busy, TooLate
 from rag.pipeline import Event
 
 Steps = Generator[Event, None, None]
@@ -27,12 +27,17 @@ _MEMORY = 0.8  # weight of the past in the running mean of that time
 
 
 class Generations:
-    """The one place where answers are made. ``max_waiting`` requests may wait for the one being answered."""
+    """The one place where answers are made: ``at_once`` side by side, while ``max_waiting`` more may wait.
 
-    def __init__(self, max_waiting: int, tasks: TaskGroup):
+    A request that takes longer than ``limit_s``, waiting included, is stopped.
+    """
+
+    def __init__(self, max_waiting: int, tasks: TaskGroup, at_once: int = 1, limit_s: float = math.inf):
         self._max_waiting = max_waiting
         self._tasks = tasks
-        self._turn = anyio.CapacityLimiter(1)
+        self._at_once = at_once
+        self._limit_s = limit_s
+        self._turn = anyio.CapacityLimiter(at_once)
         self._jobs = 0
         self._mean_s = _FIRST_GUESS_S
 
@@ -46,11 +51,12 @@ class Generations:
 
         The caller must close the job.
         """
-        if self._jobs > self._max_waiting:
-            wait = max(1, math.ceil(self._mean_s * self._jobs))
-            raise Busy(f"{self._jobs - 1} questions wait already; try again in {wait} s", wait)
+        waiting = self._jobs - self._at_once
+        if waiting >= self._max_waiting:
+            wait = max(1, math.ceil(self._mean_s * self._jobs / self._at_once))
+            raise Busy(f"{waiting} questions wait already; try again in {wait} s", wait)
         self._jobs += 1
-        job = Job(steps)
+        job = Job(steps, self._limit_s)
         self._tasks.start_soon(self._run, job)
         self._tasks.start_soon(job.watch, receive)
         return job
@@ -67,8 +73,9 @@ class Generations:
 class Job:
     """One generation: ``next`` gives its events as they come."""
 
-    def __init__(self, steps: Callable[[], Steps]):
+    def __init__(self, steps: Callable[[], Steps], limit_s: float = math.inf):
         self._steps = steps
+        self._limit_s = limit_s
         self._running = anyio.CancelScope()
         self._watching = anyio.CancelScope()
         self._put, self._get = anyio.create_memory_object_stream[Event | Exception](math.inf)
@@ -93,7 +100,10 @@ class Job:
     async def run(self, turn: anyio.CapacityLimiter) -> None:
         """Wait for a turn and make the answer in a worker thread."""
         with self._put, self._running:
-            await anyio.to_thread.run_sync(self._work, limiter=turn)
+            with anyio.move_on_after(self._limit_s) as limit:
+                await anyio.to_thread.run_sync(self._work, limiter=turn)
+            if limit.cancelled_caught:
+                self._put.send_nowait(TooLate(f"no answer within {self._limit_s:g} s; ask again, or ask for less"))
 
     async def watch(self, receive: Receive) -> None:
         """Stop the generation when the client leaves."""

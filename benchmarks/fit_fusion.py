@@ -18,7 +18,8 @@ from eval.retrieval import COLLECTION, RetrievalEvaluation
 from eval.scratch import scratch_search
 from ingest.build import build_ingester
 from rag.datafiles import RetrievalSet, read_retrieval
-from rag.retrieve import CANDIDATES, Retriever, fuse
+from rag.fusion import fuse
+from rag.retrieve import CANDIDATES, Retriever
 from rag.settings import load_settings
 
 WEIGHTS = (0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)

@@ -13,6 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", envvar="ANSWERABLE_SERVER", help="Ask this server; its key is in ANSWERABLE_API_KEY."),
+]
 CollectionOption = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
 
 

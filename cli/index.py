@@ -1,4 +1,4 @@
-"""index stats, index rebuild, doctor."""
+"""index stats, index rebuild, doctor; index bench is in cli/bench.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from cli.common import JsonOption, out, print_json
+from cli.bench import bench
+from cli.common import JsonOption, out, print_json, progress_bar
 from rag.build import Search, build_search
 from rag.index import IndexStats
 from rag.reembed import reembed
@@ -16,6 +17,7 @@ from rag.settings import load_settings
 from rag.store import Collection
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(bench)
 WhichCollection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection; empty: all.")]
 
 
@@ -36,7 +38,8 @@ def rebuild(
     search = build_search(load_settings())
     for each in _chosen(search, collection):
         if embed:
-            reembed(search, each)
+            with progress_bar("embedding") as step:
+                reembed(search, each, step)
         search.index.rebuild(search.store.collections.get(each.name))
     _print([search.index.stats(each) for each in _chosen(search, collection)], as_json)
 
@@ -49,8 +52,8 @@ def doctor(
     found = [search.index.check(each) for each in search.store.collections.all()]
     wrong = [check for check in found if check.problem]
     if repair:
-        for each in search.store.collections.all():
-            search.index.rebuild(each)
+        for check in wrong:
+            search.index.rebuild(search.store.collections.get(check.collection))
     if as_json:
         print_json({"collections": [asdict(check) for check in found], "problems": len(wrong), "repaired": repair})
     else:

@@ -1,4 +1,4 @@
-"""serve."""
+"""serve and mcp."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import typer
 
 from rag.settings import load_settings
 
-GRACE_SECONDS = 10  # that answers being written get after SIGTERM
-
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
-    """Answer over HTTP; /docs describes the interface."""
-    import uvicorn  # here, not above: the other commands start faster without a web framework
+    """Answer over HTTP: a page at /, the interface at /docs."""
+    from api import server  # here, not above: the other commands start faster without a web framework
 
-    from api.app import create_app
+    server.serve(load_settings(host=host, port=port))
 
-    settings = load_settings(host=host, port=port)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_level=settings.log_level,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+
+def mcp(
+    server_url: Annotated[
+        str | None, typer.Option("--server", envvar="ANSWERABLE_SERVER", help="Ask this server instead.")
+    ] = None,
+) -> None:
+    """Offer ask, search and verify to a program that speaks the Model Context Protocol, over stdin and stdout."""
+    from cli.mcp_server import run  # here, not above: it loads a library that nothing else needs
+
+    run(load_settings(), server_url)

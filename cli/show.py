@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ingest.run import IngestReport
-from rag.types import Answer, Citation, Hit, Verdict
+from ingest.report import Failure, IngestReport
+from rag.types import Answer, Citation, Claim, Hit, Verdict
 
 _COLOURS = {Verdict.SUPPORTED: "green", Verdict.UNSUPPORTED: "yellow", Verdict.CONTRADICTED: "red"}
 _SHOWN_FAILURES = 20
@@ -25,7 +26,12 @@ def answer(console: Console, given: Answer) -> None:
         for hit in given.passages[:3]:
             console.print(f"  [dim]{escape(_place(hit))}  {escape(_short(hit.passage.text))}[/dim]")
         return
-    for claim in given.claims:
+    claims(console, given.claims)
+
+
+def claims(console: Console, checked: tuple[Claim, ...]) -> None:
+    """Sentences with their support and sources."""
+    for claim in checked:
         colour = _COLOURS[claim.verdict]
         console.print(f"[bold]{escape(claim.text)}[/bold]  [{colour}]{claim.verdict} {claim.support:.2f}[/{colour}]")
         for citation in claim.citations:
@@ -42,15 +48,27 @@ def hits(console: Console, found: tuple[Hit, ...]) -> None:
 
 
 def report(console: Console, done: IngestReport) -> None:
-    """What an ingest did, with the files that failed and why."""
-    table = Table("added", "changed", "unchanged", "removed", "skipped", "failed", "chunks", "seconds", box=None)
-    counts = (done.added, done.changed, done.unchanged, done.removed, len(done.skipped), len(done.failed), done.chunks)
-    table.add_row(*map(str, counts), f"{done.seconds:.1f}")
+    """What an ingest did and how fast, with the files that failed and why, and documents that are nearly the same."""
+    columns = ("added", "changed", "unchanged", "renamed", "removed", "skipped", "failed", "chunks", "seconds")
+    table = Table(*columns, box=None)
+    counts = (done.added, done.changed, done.unchanged, done.renamed, done.removed)
+    more = (len(done.skipped), len(done.failed), done.chunks)
+    table.add_row(*map(str, counts + more), f"{done.seconds:.1f}")
     console.print(table)
-    for failure in done.failed[:_SHOWN_FAILURES]:
-        console.print(f"[red]failed[/red]  {escape(failure.uri)}: {escape(failure.reason)}")
-    if len(done.failed) > _SHOWN_FAILURES:
-        console.print(f"and {len(done.failed) - _SHOWN_FAILURES} more failed; --json lists them all")
+    if done.documents and done.seconds:
+        rates = (done.documents / done.seconds, done.bytes / 1e6 / done.seconds, done.chunks / done.seconds)
+        console.print("{:.1f} documents, {:.2f} MB and {:.0f} chunks a second".format(*rates))
+    _reasons(console, "[red]failed[/red]", done.failed)
+    _reasons(console, "[yellow]in part[/yellow]", done.notes)
+    for pair in done.duplicates[:_SHOWN_FAILURES]:
+        console.print(f"[yellow]alike[/yellow]  {escape(pair.uri)}: {pair.similarity:.0%} as {escape(pair.of)}")
+
+
+def _reasons(console: Console, word: str, failures: Sequence[Failure]) -> None:
+    for failure in failures[:_SHOWN_FAILURES]:
+        console.print(f"{word}  {escape(failure.uri)}: {escape(failure.reason)}")
+    if len(failures) > _SHOWN_FAILURES:
+        console.print(f"and {len(failures) - _SHOWN_FAILURES} more {word}; --json lists them all")
 
 
 def _source(citation: Citation) -> str:

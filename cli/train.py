@@ -1,4 +1,4 @@
-"""train tune: the command lines of train/, with the errors, the --json and the base weights of ours."""
+"""train tune, reranker, retriever: the command lines of train/, with the errors, --json and base weights of ours."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from rag.types import AnswerableError
 from rag.weights_source import BASE_MODELS
 
 if TYPE_CHECKING:
+    import argparse
+
+    from train.reranker import RerankerOptions
     from train.tune import TuneOptions
 
 app = typer.Typer(no_args_is_help=True)
@@ -54,6 +57,52 @@ def tune(context: typer.Context) -> None:
         _print(result)
 
 
+@app.command(context_settings=_FORWARDED)
+def reranker(context: typer.Context) -> None:
+    """Train the reranker on groups that python -m train.mining made."""
+    from train.reranker import option_parser, to_options, train_reranker
+
+    options, as_json = _ranking_options(context.args, option_parser, to_options, "reranker")
+    _run_ranking(train_reranker, options, as_json)
+
+
+@app.command(context_settings=_FORWARDED)
+def retriever(context: typer.Context) -> None:
+    """Tune the encoder on groups that python -m train.mining made."""
+    from train.reranker import to_options
+    from train.retriever import retriever_parser, train_retriever
+
+    options, as_json = _ranking_options(context.args, retriever_parser, to_options, "retriever")
+    _run_ranking(train_retriever, options, as_json)
+
+
+def _ranking_options(
+    arguments: list[str],
+    make_parser: Callable[[str, Path], argparse.ArgumentParser],
+    to_options: Callable[[argparse.Namespace], RerankerOptions],
+    name: str,
+) -> tuple[RerankerOptions, bool]:
+    home = load_settings().home
+    base = home / "models" / next(model.name for model in BASE_MODELS if model.role == "encoder")
+    parser = make_parser(f"answerable train {name}", base)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
+    given = parser.parse_args(arguments)
+    if given.base == base:
+        weights.require(home, base.name)
+    return to_options(given), given.json
+
+
+def _run_ranking(work: Callable[[RerankerOptions], dict[str, Any]], options: RerankerOptions, as_json: bool) -> None:
+    with _told_on_stderr(options):
+        result = work(options)
+    if result["val_loss"] is None:
+        return
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+
+
 def _tune_options(arguments: list[str]) -> tuple[TuneOptions, bool]:
     from train.tune import option_parser, to_options
 
@@ -68,10 +117,10 @@ def _tune_options(arguments: list[str]) -> tuple[TuneOptions, bool]:
 
 
 @contextmanager
-def _told_on_stderr(options: TuneOptions) -> Iterator[None]:
+def _told_on_stderr(options: TuneOptions | RerankerOptions) -> Iterator[None]:
     """The log of train/, and where stderr is a terminal a bar, for as long as a run lasts."""
     log, over = logging.getLogger("train"), threading.Event()
-    with progress_bar("tuning") as show:
+    with progress_bar("training") as show:
         handler = logging.StreamHandler()  # after the bar, which has its own stderr for lines that pass it
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(handler)
@@ -86,7 +135,9 @@ def _told_on_stderr(options: TuneOptions) -> Iterator[None]:
             log.removeHandler(handler)
 
 
-def _watch(options: TuneOptions, show: Callable[[int, int | None], None], over: threading.Event) -> None:
+def _watch(
+    options: TuneOptions | RerankerOptions, show: Callable[[int, int | None], None], over: threading.Event
+) -> None:
     """Move the bar by what the run writes into its metrics, in steps or, where time alone limits it, in seconds."""
     while not over.wait(_LOOK_EVERY):
         last = _last_line(options.out / "metrics.jsonl")

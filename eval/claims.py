@@ -9,7 +9,7 @@ from typing import Any
 from eval.metrics import ClaimResult, claim_metrics
 from eval.runs import Run, describe_data
 from ingest.run import Progress
-from rag.build import build_encoder, build_verifier
+from rag.build import build_encoder, build_reader, build_verifier
 from rag.datafiles import ClaimRow, read_claims
 from rag.settings import Settings
 from rag.types import Passage
@@ -19,7 +19,7 @@ from rag.verify import Verifier
 def run_claims(settings: Settings, file: Path, limit: int, progress: Progress) -> Run:
     """Judge the first ``limit`` claims (0: all) of ``file``. Raises InvalidInput, ModelMissing, ModelBroken."""
     rows = read_claims(file, limit)
-    verifier = build_verifier(build_encoder(settings))
+    verifier = build_verifier(settings, build_encoder(settings), build_reader(settings))
     results = judge_claims(rows, verifier, progress)
     return Run(
         kind="claims",

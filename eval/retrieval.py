@@ -1,6 +1,7 @@
 """`eval retrieval`: ingest a corpus as the product would, run every query, and score each way of searching.
 
-A document is ranked by its best chunk. Each mode searches on its own: dense, bm25, and both fused.
+A document is ranked by its best chunk. Each mode searches on its own: dense, bm25, both fused, and, where there is a
+reranker, the fused list reranked.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class RetrievalEvaluation:
     def run(self, data: RetrievalSet, progress: Progress) -> dict[str, Rankings]:
         """Ingest the corpus of ``data`` and rank its documents for every query, in every mode."""
         self.ingest(data, progress)
-        modes: tuple[Mode, ...] = get_args(Mode)
+        all_modes: tuple[Mode, ...] = get_args(Mode)
+        modes = [mode for mode in all_modes if mode != "reranked" or self.retriever.reranker is not None]
         return {mode: self._rank(data, mode, progress) for mode in modes}
 
     def ingest(self, data: RetrievalSet, progress: Progress) -> None:
@@ -66,7 +68,7 @@ def run_retrieval(settings: Settings, folder: Path, limit: int, progress: Progre
     data = read_retrieval(folder, limit)
     with scratch_search(settings) as search:
         rankings = RetrievalEvaluation(search.retriever, build_ingester(settings, search)).run(data, progress)
-        encoder = search.encoder
+        encoder, reranker = search.encoder, search.retriever.reranker
     metrics = {mode: ranking_metrics(data.qrels, ranked) for mode, ranked in rankings.items()}
     rows = [
         {"id": key, **{mode: ranking_scores(data.qrels[key], ranked[key]) for mode, ranked in rankings.items()}}
@@ -76,7 +78,8 @@ def run_retrieval(settings: Settings, folder: Path, limit: int, progress: Progre
         kind="retrieval",
         metrics=metrics,
         settings={"limit": limit, "device": settings.device, "chunk_tokens": settings.chunk_tokens},
-        models={"retriever": f"{encoder.name}@{encoder.fingerprint}"},
+        models={"retriever": f"{encoder.name}@{encoder.fingerprint}"}
+        | ({"reranker": f"{reranker.name}@{reranker.fingerprint}"} if reranker else {}),
         seed=0,
         data=describe_data(folder),
         rows=rows,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from math import ceil
 
@@ -52,6 +52,7 @@ class _Unit:
     kind: str
     header: str = ""
     tokens: int = 0
+    inner: bool = False  # begins within a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,12 @@ def chunk(document: ParsedDocument, count_tokens: CountTokens, options: ChunkOpt
 def _chunk(document: ParsedDocument, path: tuple[str, ...], units: Sequence[_Unit], page_starts: list[int]) -> Chunk:
     start, end = units[0].start, units[-1].end
     text = document.text[start:end]
-    header = units[0].header
+    header = units[0].header if units[0].inner else ""
     parts = path[1:] if path and path[0] == _shorten(document.title, _LONGEST_PART) else path
     while len(parts) > 1 and len(" > ".join(parts)) > _LONGEST_PATH:
         parts = parts[1:]
-    # A chunk that begins in the middle of a table would not say what its columns are.
-    if header and not text.startswith(header):
+    # Rows carry the names of their columns; a chunk that begins within a row too long for one would not.
+    if header:
         parts = (*parts, _shorten(header, _LONGEST_HEADER))
     page = document.pages[max(bisect_right(page_starts, start) - 1, 0)].number if document.pages else None
     return Chunk(start, end, text, " > ".join(parts), page)
@@ -138,7 +139,7 @@ def _fit(text: str, units: list[_Unit], count_tokens: CountTokens, options: Chun
 
 def _count(text: str, units: Sequence[_Unit], count_tokens: CountTokens) -> list[_Unit]:
     counts = count_tokens([text[unit.start : unit.end] for unit in units]) if units else []
-    return [_Unit(u.start, u.end, u.kind, u.header, tokens) for u, tokens in zip(units, counts, strict=True)]
+    return [replace(unit, tokens=tokens) for unit, tokens in zip(units, counts, strict=True)]
 
 
 def _too_long(unit: _Unit, options: ChunkOptions) -> bool:
@@ -156,9 +157,9 @@ def _parts(text: str, unit: _Unit) -> tuple[_Unit, ...]:
         whole = unit.kind == "code" and len(row) <= LONGEST and not row.isspace()
         indent = len(row) - len(row.lstrip())
         spans = ((indent, len(row.rstrip())),) if whole and row else sentences(row)
-        parts += [_Unit(start + first, start + last, unit.kind, unit.header) for first, last in spans]
+        parts += [replace(unit, start=start + first, end=start + last, inner=True) for first, last in spans]
         start += len(row) + 1
-    return tuple(parts)
+    return (replace(parts[0], inner=unit.inner), *parts[1:]) if parts else ()
 
 
 def _halves(text: str, unit: _Unit) -> tuple[_Unit, ...]:
@@ -169,11 +170,8 @@ def _halves(text: str, unit: _Unit) -> tuple[_Unit, ...]:
         spaces = [at for at in (middle - step, middle + step) if at < end and text[at].isspace()]
         if spaces:
             left, right = text[start : spaces[0]].rstrip(), text[spaces[0] : end].lstrip()
-            return (
-                _Unit(start, start + len(left), unit.kind, unit.header),
-                _Unit(end - len(right), end, unit.kind, unit.header),
-            )
-    return _Unit(start, middle, unit.kind, unit.header), _Unit(middle, end, unit.kind, unit.header)
+            return replace(unit, end=start + len(left)), replace(unit, start=end - len(right), inner=True)
+    return replace(unit, end=middle), replace(unit, start=middle, inner=True)
 
 
 def _sections(document: ParsedDocument, units: Sequence[_Unit]) -> list[_Section]:

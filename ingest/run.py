@@ -1,55 +1,40 @@
 """Files -> store: read what is new or changed, cut it, embed it, write it; one bad file costs that file alone.
 
 Progress is what is committed: each document goes in, whole, in a transaction of its own, so a run that was killed is
-taken up by running it again. Content hash and reader version decide what is unchanged. Embedding is the slow part, so
-chunks of many documents are encoded together; at most one such batch is lost to a kill.
+taken up by running it again. Workers read and cut files (ingest/reading.py) while the encoder embeds what they gave so
+far, a window of chunks of many documents at a time; at most one such window is lost to a kill.
 """
 
 from __future__ import annotations
 
-import hashlib
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import structlog
+import numpy as np
+from numpy.typing import NDArray
 
 from ingest.chunk import ChunkOptions, chunk
 from ingest.discover import Found, discover
-from ingest.readers import read_document, reader_version
+from ingest.known import Known, file_of
+from ingest.readers.names import title_of
+from ingest.reading import Ended, Event, Fresh, Kept, Moved, Reading
+from ingest.report import Failure, IngestReport, Progress, Tally
+from ingest.sandbox import Limits, Parsed, Recipe
 from rag.encode import Encoder
 from rag.index import VectorIndex
-from rag.store import Collection, Source, Store
-from rag.types import Chunk, DocumentRejected, ParsedDocument
+from rag.store import Collection, Outcome, Source, Store, document_key
+from rag.types import NotFound, ParsedDocument, Superseded
 
-log = structlog.get_logger()
+__all__ = ["Document", "Failure", "IngestReport", "Ingester", "Limits", "Progress"]
 
-BATCH_CHUNKS = 128  # chunks that are encoded together; the encoder is as fast with these as with more
-
-Progress = Callable[[int, int | None], None]  # documents dealt with, documents in all (None: not known)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A file that did not go in, or was left out, and why."""
-
-    uri: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class IngestReport:
-    """What a run did: numbers of documents, chunks written, wall time in seconds."""
-
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    skipped: tuple[Failure, ...] = ()
-    failed: tuple[Failure, ...] = ()
-    chunks: int = 0
-    seconds: float = 0.0
+WINDOW = 384  # chunks that are embedded together, shortest and longest sorted apart by the encoder
+_AT_ONCE = 2048  # chunks of one document that are encoded in one call; bounds the memory of a very long one
+_LIMITS = Limits()
+_ROUNDS = 3  # times a document that another ingest changed meanwhile is looked at again
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,192 +45,235 @@ class Document:
     parsed: ParsedDocument
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """A document with its chunks, ready to embed."""
-
-    document: Document
-    parts: tuple[Chunk, ...]
-
-
 @dataclass(slots=True)
-class _Tally:
-    """The report while it grows."""
+class _Run:
+    """One run's target, what was known, the tally, and files that must be looked at again."""
 
-    known: dict[str, tuple[str, str]]  # uri -> content hash, reader
-    progress: Progress | None
-    total: int | None
-    done: int = 0
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    chunks: int = 0
-    skipped: list[Failure] = field(default_factory=list)
-    failed: list[Failure] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-
-    def write(self, uri: str, chunks: int) -> None:
-        self.chunks += chunks
-        if uri in self.known:
-            self.changed += 1
-        else:
-            self.added += 1
-        self._step()
-
-    def keep(self) -> None:
-        self.unchanged += 1
-        self._step()
-
-    def skip(self, uri: str, reason: str) -> None:
-        self.skipped.append(Failure(uri, reason))
-        self._step()
-
-    def fail(self, uri: str, reason: str) -> None:
-        self.failed.append(Failure(uri, reason))
-        self._step()
-
-    def _step(self) -> None:
-        self.done += 1
-        if self.progress:
-            self.progress(self.done, self.total)
-
-    def report(self, seconds: float) -> IngestReport:
-        return IngestReport(
-            added=self.added,
-            changed=self.changed,
-            unchanged=self.unchanged,
-            removed=self.removed,
-            skipped=tuple(self.skipped),
-            failed=tuple(self.failed),
-            chunks=self.chunks,
-            seconds=seconds,
-        )
+    target: Collection
+    known: Known
+    tally: Tally
+    again: list[Found] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Ingester:
-    """What ingesting needs: encoder, store, index, chunk length in tokens, and the largest file in bytes."""
+    """What ingesting needs: encoder, store, index, chunk lengths in tokens, the largest file in bytes.
+
+    ``limits`` bound what one file may take; ``workers`` read files at once (0: one a core) and
+    count tokens with the file ``tokenizer``, which must be the encoder's (None: they count words).
+    """
 
     encoder: Encoder
     store: Store
     index: VectorIndex
     options: ChunkOptions
     max_bytes: int
+    limits: Limits = _LIMITS
+    workers: int = 0
+    tokenizer: Path | None = None
 
     def ingest_paths(
-        self, paths: Sequence[Path], collection: str, prune: bool = False, progress: Progress | None = None
+        self,
+        paths: Sequence[Path],
+        collection: str,
+        prune: bool = False,
+        progress: Progress | None = None,
+        retry_failed: bool = False,
     ) -> IngestReport:
         """Ingest files and folders; ``prune`` removes documents under ``paths`` whose file is gone.
 
-        ``progress`` is called after each file. Raises InvalidInput for a path that does not exist.
+        ``progress`` is called after each file. With ``retry_failed`` what failed before is read again, everywhere in
+        the collection when ``paths`` is empty. Raises InvalidInput for a path that does not exist.
         """
         started = time.perf_counter()
         files = list(discover(paths))
-        target, tally = self._begin(collection, progress, len(files))
-        self._write_all(self._read_all(files, tally), target, tally)
+        run = self._begin(collection, progress, len(files), retry_failed)
+        if retry_failed and not paths:
+            files = [Found(Path(uri)) for uri in sorted({file_of(f.uri) for f in self._failed(run)})]
+            run.tally.total = len(files)
+        self._read_all(files, run)
+        for _ in range(_ROUNDS):
+            if not run.again:
+                break
+            files, run.again = run.again, []
+            run.known = Known.of(self.store, run.target, retry_failed)
+            self._read_all(files, run)
+        for found in run.again:
+            run.tally.fail(
+                Outcome(found.uri, "failed", f"{found.path.name}: other ingests keep changing it; try again")
+            )
         if prune:
-            self._prune(paths, target, tally)
-        self.index.save(target)
-        return tally.report(time.perf_counter() - started)
+            self._prune(paths, run)
+        return self._finish(run, started)
 
     def ingest_documents(
         self, documents: Iterable[Document], collection: str, progress: Progress | None = None
     ) -> IngestReport:
         """Ingest documents that were read already, such as the records of a data set."""
         started = time.perf_counter()
-        target, tally = self._begin(collection, progress, None)
-        fresh = (self._cut(document) for document in documents if _is_new(document, tally))
-        self._write_all(fresh, target, tally)
-        self.index.save(target)
-        return tally.report(time.perf_counter() - started)
-
-    def _begin(self, name: str, progress: Progress | None, total: int | None) -> tuple[Collection, _Tally]:
-        target = self.store.collections.ensure(name, self.encoder.fingerprint, self.encoder.dimension)
-        known = {row.uri: (row.content_hash, row.reader) for row in self.store.documents.all(target)}
-        return target, _Tally(known, progress, total)
-
-    def _read_all(self, files: Sequence[Found], tally: _Tally) -> Iterator[_Cut]:
-        for found in files:
-            if found.skipped:
-                tally.skip(found.uri, found.skipped)
+        run = self._begin(collection, progress, None, False)
+        window: list[Fresh] = []
+        for document in documents:
+            source, parsed = document.source, document.parsed
+            outcome = Outcome(source.uri, "", "", source.content_hash, parsed.reader, 1)
+            if run.known.documents.get(source.uri) == (source.content_hash, parsed.reader):
+                run.tally.keep(outcome)
+                run.tally.step()
                 continue
-            tally.seen.add(found.uri)
-            try:
-                document = self._read(found, tally)
-                if document is not None:
-                    yield self._cut(document)
-            except DocumentRejected as error:
-                tally.fail(found.uri, str(error))
-            except Exception as error:
-                log.exception("reader crashed", uri=found.uri)
-                tally.fail(found.uri, f"reader crashed: {type(error).__name__}: {error}")
+            parts = chunk(parsed, self.encoder.count_tokens, self.options)
+            window.append(Fresh(Found(Path(source.uri)), Parsed("", source.content_hash, parsed, parts, b""), outcome))
+            if _chunks(window) >= WINDOW:
+                self._write(window, run)
+                window = []
+        self._write(window, run)
+        return self._finish(run, started)
 
-    def _read(self, found: Found, tally: _Tally) -> Document | None:
-        """The document, or None when the store has it already, of these bytes, read by this reader."""
-        data = self._bytes(found.path)
-        source = Source(found.uri, hashlib.sha256(data).hexdigest())
-        if tally.known.get(found.uri) == (source.content_hash, reader_version(found.path.name, data)):
-            tally.keep()
-            return None
-        return Document(source, read_document(found.path.name, data))
+    def _begin(self, name: str, progress: Progress | None, total: int | None, retry: bool) -> _Run:
+        target = self.store.collections.ensure(name, self.encoder.fingerprint, self.encoder.dimension)
+        known = Known.of(self.store, target, retry)
+        return _Run(target, known, Tally(frozenset(known.documents), progress, total))
 
-    def _bytes(self, path: Path) -> bytes:
+    def _finish(self, run: _Run, started: float) -> IngestReport:
+        self.store.outcomes.record(run.target, run.tally.take_outcomes())
+        with _timed(run.tally, "index"):
+            self.index.save(run.target)
+        return run.tally.report(time.perf_counter() - started)
+
+    def _failed(self, run: _Run) -> list[Outcome]:
+        return [outcome for outcome in run.known.outcomes.values() if outcome.status == "failed"]
+
+    def _read_all(self, files: Sequence[Found], run: _Run) -> None:
+        """Reads ``files`` beside the embedding; documents and what ends them stay in the order they came in."""
+        if not files:
+            return
+        recipe = Recipe(str(self.tokenizer or ""), self.encoder.max_tokens, self.options, self.limits)
+        workers = self.workers or len(os.sched_getaffinity(0))
+        reading = Reading(recipe, run.known, self.max_bytes, workers)
+        window: list[Event] = []
+        waiting = time.perf_counter()
+        for event in reading.events(files):
+            if event is not None:
+                window.append(event)
+            fresh = [one for one in window if isinstance(one, Fresh)]
+            if _chunks(fresh) < WINDOW and (event is not None or not window) and len(window) < WINDOW:
+                continue
+            run.tally.seconds["wait"] += time.perf_counter() - waiting
+            self._settle(window, run, reading)
+            window = []
+            waiting = time.perf_counter()
+        self._settle(window, run, reading)
+
+    def _settle(self, window: Sequence[Event], run: _Run, reading: Reading) -> None:
+        """Embeds and writes the documents of ``window``, then deals with its other events and keeps the outcomes."""
+        fresh = [event for event in window if isinstance(event, Fresh)]
+        self._write(fresh, run)
+        for event in fresh:
+            reading.release(event)
+        tally = run.tally
+        for one in window:
+            match one:
+                case Kept(outcome):
+                    {"skipped": tally.skip, "failed": tally.fail}.get(outcome.status, tally.keep)(outcome)
+                case Moved():
+                    self._rename(one, run)
+                case Ended():
+                    self._end(one, run)
+        self.store.outcomes.record(run.target, tally.take_outcomes())
+
+    def _end(self, event: Ended, run: _Run) -> None:
+        """A file is read to its end: what an archive no longer holds goes."""
+        run.tally.bytes += event.size
+        run.tally.seconds["read"] += event.seconds
+        if event.outcome is not None:
+            for uri in run.known.within(event.outcome.uri):
+                if uri not in event.members:
+                    self._remove(document_key(run.target.name, uri), uri, run)
+            run.tally.outcomes.append(event.outcome)
+        run.tally.step()
+
+    def _rename(self, event: Moved, run: _Run) -> None:
+        title = title_of(event.old)
         try:
-            size = path.stat().st_size
-            if size > self.max_bytes:
-                limit = f"{self.max_bytes / 1e6:g} MB"
-                raise DocumentRejected(
-                    f"{path.name} has {size / 1e6:.1f} MB, at most {limit} are read; raise ANSWERABLE_MAX_FILE_MB"
-                )
-            return path.read_bytes()
-        except OSError as error:
-            raise DocumentRejected(f"{path.name} cannot be read: {error.strerror}; check its permissions") from error
+            old = self.store.documents.get(document_key(run.target.name, event.old))
+            new_title = title_of(event.found.uri) if old.title == title else old.title
+            self.store.documents.rename(run.target, event.old, event.found.uri, new_title)
+        except (NotFound, Superseded):  # another ingest took it, or two files have these bytes
+            run.again.append(event.found)
+            return
+        self.store.outcomes.forget(run.target, [event.old])
+        run.tally.rename(event.outcome)
 
-    def _cut(self, document: Document) -> _Cut:
-        """The document's chunks, each headed by the title and its heading path, which give it its subject."""
-        title = document.parsed.title
-        parts = chunk(document.parsed, self.encoder.count_tokens, self.options)
-        return _Cut(document, tuple(replace(part, heading=_heading(title, part.heading)) for part in parts))
-
-    def _write_all(self, cuts: Iterable[_Cut], target: Collection, tally: _Tally) -> None:
-        for batch in _batches(cuts):
+    def _write(self, fresh: Sequence[Fresh], run: _Run) -> None:
+        """Embeds the documents together and writes each in its own transaction."""
+        headed = [_headed(event.parsed) for event in fresh]
+        with _timed(run.tally, "embed"):
             # What the encoder reads is heading and text; only the text is cited.
-            vectors = self.encoder.encode([f"{part.heading}\n{part.text}" for cut in batch for part in cut.parts])
-            first = 0
-            for cut in batch:
-                last = first + len(cut.parts)
-                source = cut.document.source
-                self.store.documents.put(target, source, cut.document.parsed, cut.parts, vectors[first:last])
+            vectors = self._encode([f"{part.heading}\n{part.text}" for one in headed for part in one.parts])
+        first = 0
+        with _timed(run.tally, "write"):
+            for event, one in zip(fresh, headed, strict=True):
+                last = first + len(one.parts)
+                self._put(event, one, vectors[first:last], run)
                 first = last
-                tally.write(source.uri, len(cut.parts))
 
-    def _prune(self, paths: Sequence[Path], target: Collection, tally: _Tally) -> None:
+    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
+        parts = [self.encoder.encode(texts[at : at + _AT_ONCE]) for at in range(0, len(texts), _AT_ONCE)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.encoder.dimension), dtype=np.float32)
+
+    def _put(self, event: Fresh, one: Parsed, vectors: NDArray[np.float32], run: _Run) -> None:
+        uri = event.outcome.uri
+        before = run.known.documents.get(uri, ("", ""))[0]
+        try:
+            source = Source(uri, one.content_hash, one.signature, before)
+            key = self.store.documents.put(run.target, source, one.document, one.parts, vectors)
+        except Superseded:
+            run.again.append(event.found)
+            return
+        run.known.documents[uri] = (one.content_hash, one.document.reader)
+        run.tally.write(event.outcome, len(one.parts))
+        if one.signature and (found := self.store.similar.find(run.target, key)):
+            run.tally.duplicates.append(found)
+
+    def _remove(self, document_id: str, uri: str, run: _Run) -> None:
+        try:
+            self.store.documents.delete(document_id)
+        except NotFound:  # another ingest or the operator was quicker
+            return
+        self.store.outcomes.forget(run.target, [uri])
+        run.tally.removed += 1
+
+    def _prune(self, paths: Sequence[Path], run: _Run) -> None:
+        """Removes documents and outcomes under ``paths`` whose file is gone."""
         roots = [path.resolve() for path in paths]
-        for row in self.store.documents.all(target):
-            under = any(Path(row.uri).is_relative_to(root) for root in roots)
-            if under and row.uri not in tally.seen and not Path(row.uri).exists():
-                self.store.documents.delete(row.id)
-                tally.removed += 1
+
+        def gone(uri: str) -> bool:
+            file = Path(file_of(uri))
+            return any(file.is_relative_to(root) for root in roots) and not os.path.lexists(file)
+
+        for row in self.store.documents.all(run.target):
+            if gone(row.uri):
+                self._remove(row.id, row.uri, run)
+        self.store.outcomes.forget(run.target, [uri for uri in run.known.outcomes if gone(uri)])
 
 
-def _is_new(document: Document, tally: _Tally) -> bool:
-    same = tally.known.get(document.source.uri) == (document.source.content_hash, document.parsed.reader)
-    if same:
-        tally.keep()
-    return not same
-
-
-def _batches(cuts: Iterable[_Cut]) -> Iterator[list[_Cut]]:
-    batch: list[_Cut] = []
-    for cut in cuts:
-        batch.append(cut)
-        if sum(len(cut.parts) for cut in batch) >= BATCH_CHUNKS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _headed(parsed: Parsed) -> Parsed:
+    """The document with each chunk headed by the title and its heading path, which give it its subject."""
+    title = parsed.document.title
+    return replace(parsed, parts=tuple(replace(part, heading=_heading(title, part.heading)) for part in parsed.parts))
 
 
 def _heading(title: str, path: str) -> str:
     return " > ".join(dict.fromkeys(part for part in (title, path) if part))
+
+
+def _chunks(fresh: Sequence[Fresh]) -> int:
+    return sum(len(event.parsed.parts) for event in fresh)
+
+
+@contextmanager
+def _timed(tally: Tally, stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        tally.seconds[stage] += time.perf_counter() - started

@@ -146,7 +146,7 @@ class OpenVinoEncoder:
         self.fingerprint = card.fingerprint(f"int8/{_QUANTISATION_GROUP}")
         self._tokenizer = TextTokenizer(folder / TOKENIZER_FILE, card.max_tokens)
         self._streams = threads or len(os.sched_getaffinity(0))
-        self._compiled = _compile(folder / IR_FILE, self._streams)
+        self._compiled = compile_int8(folder / IR_FILE, self._streams)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See Encoder. Raises InvalidInput for what is no text."""
@@ -155,7 +155,7 @@ class OpenVinoEncoder:
         # No AsyncInferQueue: its callback thread wants the GIL once more after the last result, and a process that
         # ends just then is aborted ("terminate called without an active exception"; 9 of 18 runs).
         running: deque[tuple[Any, list[int]]] = deque()
-        for rows in _batches([len(row) for row in ids]):
+        for rows in length_batches([len(row) for row in ids]):
             free = len(running) < self._streams
             request = self._compiled.create_infer_request() if free else _collect(running, out)
             request.start_async(_tensors([ids[row] for row in rows]))
@@ -228,7 +228,8 @@ def _collect(running: deque[tuple[Any, list[int]]], out: NDArray[np.float32]) ->
     return request
 
 
-def _compile(path: Path, streams: int) -> Any:
+def compile_int8(path: Path, streams: int) -> Any:
+    """The graph in ``path``, ready to run ``streams`` batches side by side. Raises ModelBroken."""
     from lm.ov import ov  # not at the top: a process that only needs the protocol does not pay for it
 
     core = ov.Core()
@@ -247,17 +248,17 @@ def _compile(path: Path, streams: int) -> Any:
         raise ModelBroken(f"{path} cannot be loaded ({error}); run: answerable models pull") from error
 
 
-def _batches(lengths: list[int]) -> Iterator[list[int]]:
+def length_batches(lengths: list[int]) -> Iterator[list[int]]:
     """Row numbers batch by batch: longest first, equal padded length within a batch, then in the order given.
 
     Padding to a length that the text alone decides is what makes its vector independent of its neighbours: attention
     over more padding sums in another order, and quantisation makes a last digit a third one.
     """
-    order = sorted(range(len(lengths)), key=lambda row: (-_padded(lengths[row]), row))
+    order = sorted(range(len(lengths)), key=lambda row: (-padded_length(lengths[row]), row))
     batch: list[int] = []
     for row in order:
-        width = _padded(lengths[row])
-        if batch and (width != _padded(lengths[batch[0]]) or width * (len(batch) + 1) > _BATCH_TOKENS):
+        width = padded_length(lengths[row])
+        if batch and (width != padded_length(lengths[batch[0]]) or width * (len(batch) + 1) > _BATCH_TOKENS):
             yield batch
             batch = []
         batch.append(row)
@@ -265,12 +266,13 @@ def _batches(lengths: list[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _padded(length: int) -> int:
+def padded_length(length: int) -> int:
+    """The length that a row of ``length`` tokens is padded to."""
     return -(-length // _LENGTH_STEP) * _LENGTH_STEP
 
 
 def _tensors(rows: list[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
-    width = _padded(max(map(len, rows)))
+    width = padded_length(max(map(len, rows)))
     ids = np.zeros((len(rows), width), dtype=np.int64)  # (B, T)
     mask = np.zeros_like(ids)  # (B, T)
     for place, row in enumerate(rows):

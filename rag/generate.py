@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lm.decode import Gate
+from lm.decode import Gate, Step
 from lm.engine import Engine, load_engine
 from lm.errors import LmError
 from lm.lookup import greedy_lookup
 from lm.tokenizer import TextStream, Tokenizer
+from rag.batching import Alone, Batcher
 from rag.prompt import NO_ANSWER, Prompt
 from rag.types import ModelBroken
 
@@ -54,20 +55,27 @@ class Generator(Protocol):
 class LocalGenerator:
     """The in-house transformer of lm/, decoding greedily: the same prompt gives the same answer."""
 
-    def __init__(self, name: str, fingerprint: str, engine: Engine, tokenizer: Tokenizer):
+    def __init__(self, name: str, fingerprint: str, engine: Engine, tokenizer: Tokenizer, side_by_side: int = 1):
         self.name = name
         self.fingerprint = fingerprint
         self._engine = engine
         self._tokenizer = tokenizer
+        self._steps: Alone = self._alone
+        if side_by_side > 1:
+            self._steps = Batcher(engine, tokenizer.stop_ids, self._alone, side_by_side).steps
 
     @classmethod
-    def load(cls, folder: Path, fingerprint: str, device: str, threads: int = 0) -> LocalGenerator:
+    def load(
+        cls, folder: Path, fingerprint: str, device: str, threads: int = 0, side_by_side: int = 1
+    ) -> LocalGenerator:
         """The model in ``folder`` on ``device`` ("cpu" or "cuda"), with ``threads`` CPU threads (0: all).
 
+        ``side_by_side``: answers that are written in one batch when several threads ask at once.
         Raises ModelBroken when it cannot be loaded.
         """
         try:
-            return cls(folder.name, fingerprint, load_engine(folder, device, threads), Tokenizer.load(folder))
+            engine = load_engine(folder, device, threads)
+            return cls(folder.name, fingerprint, engine, Tokenizer.load(folder), side_by_side)
         except LmError as error:
             raise ModelBroken(f"{error}; remove the folder and run: answerable models pull") from error
 
@@ -78,8 +86,7 @@ class LocalGenerator:
         """
         gate = Gate(self._tokenizer.encode(NO_ANSWER)[0], refuse_at)
         text = TextStream(self._tokenizer)
-        ids = self.prompt_ids(prompt)
-        for step in greedy_lookup(self._engine, ids, max_new_tokens, self._tokenizer.stop_ids, gate):
+        for step in self._steps(self.prompt_ids(prompt), max_new_tokens, gate):
             if step.token == gate.token and step.gated is not None:
                 yield Piece(NO_ANSWER, step.probability, step.gated)
                 return  # nothing else follows it, and each token takes its time
@@ -87,6 +94,9 @@ class LocalGenerator:
         rest = text.finish()
         if rest:
             yield Piece(rest, 1.0)
+
+    def _alone(self, prompt: Sequence[int], max_new_tokens: int, gate: Gate) -> Iterator[Step]:
+        return greedy_lookup(self._engine, prompt, max_new_tokens, self._tokenizer.stop_ids, gate)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text."""

@@ -12,10 +12,13 @@ from collections import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from rag.followup import standalone
 from rag.generate import Generator
 from rag.policy import REFUSAL, Policy, refuse_after, refuse_before
 from rag.prompt import ParsedAnswer, build_prompt, parse_answer
-from rag.retrieve import Retriever
+from rag.reader import Reader
+from rag.retrieve import Found, Retriever
+from rag.select import distinct, merged
 from rag.sentences import sentences
 from rag.types import (
     Answer,
@@ -33,6 +36,7 @@ from rag.types import (
 from rag.verify import Judgement, Verifier
 
 MAX_TOP_K = 50
+SPARE = 3  # hits beyond top_k, to take the place of those that repeat a better one
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Pipeline:
     verifier: Verifier
     policy: Policy
     limits: Limits
+    reader: Reader | None = None
 
     def answer(self, question: Question) -> Answer:
         """The answer to ``question``. Raises InvalidInput, NotFound, EncoderChanged, StoreUnavailable."""
@@ -97,26 +102,29 @@ class Pipeline:
         check_question(question, self.limits)
         started = time.perf_counter()
         collection = self.retriever.store.collections.get(question.collection)
-        hits = self.retriever.search(search_text(question), collection, question.top_k)
-        yield from self._read(question, hits, _since(started))
+        wanted = question.top_k + SPARE
+        found = self.retriever.find(standalone(question), collection, wanted, question.where)
+        yield from self._read(question, found, _since(started))
 
     def events_from(self, question: Question, passages: Sequence[Passage]) -> Iterator[Event]:
         """The same from the nearest of the given passages, which need not be in the store."""
         check_question(question, self.limits)
         started = time.perf_counter()
-        hits = self.retriever.rank(search_text(question), passages, question.top_k)
-        yield from self._read(question, hits, _since(started))
+        found = self.retriever.rank(standalone(question), passages, question.top_k + SPARE)
+        yield from self._read(question, found, _since(started))
 
-    def _read(self, question: Question, hits: tuple[Hit, ...], retrieve_ms: float) -> Iterator[Event]:
+    def _read(self, question: Question, found: Found, total_ms: float) -> Iterator[Event]:
+        hits = distinct(found.hits, question.top_k)
         answer = Answer(
             id=uuid.uuid4().hex,
             question=question.text,
             answer=REFUSAL,
             abstained=True,
-            reason=refuse_before(hits, self.policy),
+            reason=refuse_before(hits, self.policy, found.answerable),
             support=0.0,
+            answerable=found.answerable,
             passages=hits,
-            timings_ms=Timings(retrieve=retrieve_ms, total=retrieve_ms),
+            timings_ms=Timings(retrieve=total_ms - found.rerank_ms, rerank=found.rerank_ms, total=total_ms),
             models=self.models(),
         )
         yield PassagesFound(hits)
@@ -126,7 +134,7 @@ class Pipeline:
 
     def _write(self, question: Question, answer: Answer) -> abc.Generator[Event, None, Answer]:
         started = time.perf_counter()
-        passages = [hit.passage for hit in answer.passages]
+        passages = merged([hit.passage for hit in answer.passages], self._text_of)
         prompt = build_prompt(question, passages, self.limits.passage_tokens, self.generator.count_tokens)
         pieces = []
         for piece in self.generator.stream(prompt, self.limits.max_new_tokens, self.policy.refuse_at):
@@ -137,9 +145,11 @@ class Pipeline:
         generate_ms = _since(started)
         started = time.perf_counter()
         claims = self.check(question.text, parsed, prompt.passages)
+        reason = refuse_after(parsed, claims, self.policy)
+        if reason and (second := self._second_try(question, prompt.passages)) is not None:
+            parsed, claims, reason = *second, ""
         for claim in claims:
             yield ClaimChecked(claim)
-        reason = refuse_after(parsed, claims, self.policy)
         verify_ms = _since(started)
         timings = replace(answer.timings_ms, generate=generate_ms, verify=verify_ms)
         return replace(
@@ -151,8 +161,21 @@ class Pipeline:
             unanswerable=pieces[0].unanswerable if pieces else None,
             claims=() if reason else claims,
             usage=Usage(self.generator.prompt_tokens(prompt), len(pieces)),
-            timings_ms=replace(timings, total=timings.retrieve + generate_ms + verify_ms),
+            timings_ms=replace(timings, total=timings.total + generate_ms + verify_ms),
         )
+
+    def _second_try(
+        self, question: Question, passages: Sequence[Passage]
+    ) -> tuple[ParsedAnswer, tuple[Claim, ...]] | None:
+        """The reader's span in place of an answer that would be refused; None where it does not stand either."""
+        if self.reader is None or not self.policy.read_below:
+            return None
+        reading = self.reader.read(standalone(question), passages, n_best=1)
+        if not reading.spans or reading.no_answer >= self.policy.read_below:
+            return None
+        parsed = ParsedAnswer(reading.spans[0].text, (), refused=False)
+        claims = self.check(question.text, parsed, passages)
+        return None if refuse_after(parsed, claims, self.policy) else (parsed, claims)
 
     def check(self, question: str, parsed: ParsedAnswer, passages: Sequence[Passage]) -> tuple[Claim, ...]:
         """Each sentence of the answer as a claim, judged against ``passages``, with citations by evidence."""
@@ -163,7 +186,15 @@ class Pipeline:
         judgements = self.verifier.verify(texts, passages, question)
         pages = self._pages(passages)
         return tuple(
-            Claim(text, start, end, judged.support, judged.verdict, _citations(judged, passages, pages))
+            Claim(
+                text,
+                start,
+                end,
+                judged.support,
+                judged.verdict,
+                _citations(judged, passages, pages),
+                tuple((start + first, start + last) for first, last in judged.unsupported),
+            )
             for text, (start, end), judged in zip(texts, spans, judgements, strict=True)
         )
 
@@ -171,12 +202,16 @@ class Pipeline:
         paged = {passage.document_id for passage in passages if passage.page is not None}
         return self.retriever.store.documents.pages(paged)
 
+    def _text_of(self, document_id: str) -> str:
+        return self.retriever.store.documents.get(document_id).text
+
     def models(self) -> ModelNames:
         """Which model does which job."""
-        encoder = self.retriever.encoder
+        encoder, reranker = self.retriever.encoder, self.retriever.reranker
         return ModelNames(
             generator=f"{self.generator.name}@{self.generator.fingerprint}",
             retriever=f"{encoder.name}@{encoder.fingerprint}",
+            reranker=f"{reranker.name}@{reranker.fingerprint}" if reranker else "",
             verifier=f"{self.verifier.name}@{self.verifier.fingerprint}",
         )
 
@@ -204,12 +239,6 @@ def is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def search_text(question: Question) -> str:
-    """What to search for: the question, after the user's previous one where it follows up on a conversation."""
-    earlier = [turn.text for turn in question.history if turn.role == "user"]
-    return f"{earlier[-1]} {question.text}" if earlier else question.text
 
 
 def _citations(

@@ -19,22 +19,29 @@ REFUSAL = "The documents do not hold the answer to this question."
 class Policy:
     """What the nearest passage's cosine, and the support of the best claim, must reach.
 
+    ``min_answerable``: least probability, by the reranker, that the passages hold the answer; not asked without one.
     ``refuse_at``: the generator's own probability that the passages lack the answer, from which on it refuses; above 1
-    it never does.
+    it never does. ``read_below``: an answer whose support is under ``min_support``, or a refusal of the generator, is
+    tried once more with the reader's span where the reader's probability of "no answer" is below this; 0 is never.
     """
 
     min_similarity: float = 0.35
+    min_answerable: float = 0.1
     refuse_at: float = 0.5
     min_support: float = 0.1
+    read_below: float = 0.2
 
 
-def refuse_before(hits: Sequence[Hit], policy: Policy) -> str:
+def refuse_before(hits: Sequence[Hit], policy: Policy, answerable: float | None = None) -> str:
     """Why not even to try, from the passages alone; empty to go on."""
     if not hits:
         return "no document of the collection was found for this question"
     cosines = [hit.dense for hit in hits if hit.dense is not None]
     if cosines and max(cosines) < policy.min_similarity:
         return f"no passage is near the question (best similarity {max(cosines):.2f}, needed {policy.min_similarity})"
+    if answerable is not None and answerable < policy.min_answerable:
+        needed = policy.min_answerable
+        return f"the passages found do not seem to answer it (probability {answerable:.2f}, needed {needed})"
     return ""
 
 

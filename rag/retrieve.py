@@ -1,29 +1,35 @@
-"""Question -> hits: dense and BM25 search, fused, as one ranked list of passages.
+"""Question -> hits: dense and BM25 search, fused, and read again by the reranker, as one ranked list of passages.
 
-Fusion is a convex combination of the two scores, each brought to [0, 1] first (Bruch, Gai and Ingber 2023, "An Analysis
-of Fusion Functions for Hybrid Retrieval"): the cosine as it is, clipped at 0, and the BM25 score over the best BM25
-score of the query. Every candidate of either search gets both scores where they exist: the cosine of a passage that
-only BM25 found is computed from its vector, so no passage is marked down for having been found by one search alone.
+Every candidate of either search gets both scores where they exist: the cosine of a passage that only BM25 found is
+computed from its vector, so no passage is marked down for having been found by one search alone. rag/fusion.py makes
+one score of both. The best RERANKED of them are read by the reranker where there is one and the query is a question
+and not a page (RERANK_WORDS): a text as long as the passages is matched better by its vector.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.encode import Encoder
+from rag.fusion import fuse
 from rag.index import VectorIndex
+from rag.rerank import Reranker
 from rag.store import Collection, Store, check_encoder
-from rag.types import Hit, Passage
+from rag.types import Filter, Hit, Passage
 
-Mode = Literal["dense", "bm25", "fused"]
+Mode = Literal["dense", "bm25", "fused", "reranked"]
 
 CANDIDATES = 50  # of each search, before fusion
-DENSE_WEIGHT = 0.8  # share of the cosine in the fused score; chosen on dev sets, see docs/benchmarks.md
+RERANKED = 30  # of the fused list
+RERANK_WEIGHT = 0.7  # share of the reranker's probability in the score; the rest is the fused score
+RERANK_WORDS = 60  # longer queries are not reranked: on arguana, whose queries are essays, it makes things worse
 
 _STOPWORDS = frozenset(
     "a about all am an and any are as at be been but by can could did do does for from had has have how i if in into "
@@ -33,45 +39,104 @@ _STOPWORDS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found; ``answerable`` is the probability that the hits answer the question, None where no reranker
+    with a calibration took part; ``rerank_ms`` the reranker's share of the time."""
+
+    hits: tuple[Hit, ...]
+    answerable: float | None = None
+    rerank_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Retriever:
-    """What a search needs: the encoder of the collection, its index, and the rows."""
+    """What a search needs: the encoder of the collection, its index, the rows, and the reranker if there is one."""
 
     encoder: Encoder
     index: VectorIndex
     store: Store
+    reranker: Reranker | None = None
 
-    def search(self, query: str, collection: Collection, k: int, mode: Mode = "fused") -> tuple[Hit, ...]:
+    def search(
+        self, query: str, collection: Collection, k: int, mode: Mode | None = None, where: Filter | None = None
+    ) -> tuple[Hit, ...]:
         """The best ``k`` passages for ``query``, best first; ties by id, so the order is always the same.
 
+        ``mode`` None: reranked where there is a reranker, else fused. ``where``: only documents that it lets through.
         Raises EncoderChanged when the collection's vectors come from another encoder.
         """
         check_encoder(collection, self.encoder.fingerprint)
-        dense, bm25 = self.scores(query, collection, max(k, CANDIDATES), mode)
-        scores = fuse(dense, bm25, DENSE_WEIGHT) if mode == "fused" else dense or bm25
+        if mode in (None, "reranked") and self.reranker is not None:
+            return self.find(query, collection, k, where).hits
+        return self._first_stage(query, collection, k, "fused" if mode in (None, "reranked") else mode, where)
+
+    def find(self, query: str, collection: Collection, k: int, where: Filter | None = None) -> Found:
+        """The best ``k`` passages by all that there is, and whether they answer. Raises what `search` raises."""
+        check_encoder(collection, self.encoder.fingerprint)
+        return self._reranked(query, self._first_stage(query, collection, max(k, RERANKED), "fused", where), k)
+
+    def _first_stage(
+        self, query: str, collection: Collection, k: int, mode: Mode | None, where: Filter | None
+    ) -> tuple[Hit, ...]:
+        allowed = None if where is None else self.store.chunks.matching(collection, where)
+        dense, bm25 = self.scores(query, collection, max(k, CANDIDATES), mode or "fused", allowed)
+        scores = fuse(dense, bm25) if mode == "fused" else dense or bm25
         best = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:k]
         passages = self.store.chunks.passages(best)
         return tuple(Hit(passages[i], scores[i], dense.get(i), bm25.get(i)) for i in best if i in passages)
 
+    def _reranked(self, query: str, hits: tuple[Hit, ...], k: int) -> Found:
+        if self.reranker is None or not hits or len(query.split()) > RERANK_WORDS:
+            return Found(hits[:k])
+        started = time.perf_counter()
+        texts = [f"{hit.passage.heading}\n{hit.passage.text}" for hit in hits[:RERANKED]]
+        logits = self.reranker.logits(query, texts)  # (N, 2)
+        likely = 1 / (1 + np.exp(-np.clip(logits[:, 0], -30, 30)))  # (N,)
+        chance = [*likely.tolist(), *[0.0] * (len(hits) - len(texts))]
+        scored = [
+            Hit(hit.passage, RERANK_WEIGHT * p + (1 - RERANK_WEIGHT) * hit.score, hit.dense, hit.bm25)
+            for hit, p in zip(hits, chance, strict=True)
+        ]
+        order = tuple(sorted(scored, key=lambda hit: (-hit.score, hit.passage.chunk_id)))
+        known = self.reranker.calibration
+        answerable = None if known is None else known.probability(logits)
+        return Found(order[:k], answerable, (time.perf_counter() - started) * 1000)
+
     def scores(
-        self, query: str, collection: Collection, depth: int, mode: Mode = "fused"
+        self,
+        query: str,
+        collection: Collection,
+        depth: int,
+        mode: Mode = "fused",
+        allowed: NDArray[np.int64] | None = None,
     ) -> tuple[dict[int, float], dict[int, float]]:
-        """Cosine and BM25 score by chunk id, of the best ``depth`` of each search; a mode leaves the other empty."""
-        bm25 = {} if mode == "dense" else self._bm25(query, collection, depth)
-        dense = {} if mode == "bm25" else self._dense(query, collection, depth, tuple(bm25))
+        """Cosine and BM25 score by chunk id, of the best ``depth`` of each search; a mode leaves the other empty.
+
+        ``allowed``: chunk ids to keep to, rising; None for all.
+        """
+        bm25 = {} if mode == "dense" else self._bm25(query, collection, depth, allowed)
+        dense = {} if mode == "bm25" else self._dense(query, collection, depth, tuple(bm25), allowed)
         return dense, bm25
 
-    def rank(self, query: str, passages: Sequence[Passage], k: int) -> tuple[Hit, ...]:
-        """The ``k`` of ``passages`` nearest to ``query`` by cosine, best first, ties in the given order."""
+    def rank(self, query: str, passages: Sequence[Passage], k: int) -> Found:
+        """The ``k`` of ``passages`` nearest to ``query``, best first, ties in the given order."""
         if not passages:
-            return ()
+            return Found(())
         query_vector = self.encoder.encode([query])[0]  # (D,)
         cosines = self.encoder.encode([f"{p.heading}\n{p.text}" for p in passages]) @ query_vector  # (N,)
-        order = sorted(range(len(passages)), key=lambda i: -cosines[i])[:k]
-        return tuple(Hit(passages[i], float(cosines[i]), float(cosines[i])) for i in order)
+        order = sorted(range(len(passages)), key=lambda i: -cosines[i])[: max(k, RERANKED)]
+        return self._reranked(query, tuple(Hit(passages[i], float(cosines[i]), float(cosines[i])) for i in order), k)
 
-    def _dense(self, query: str, collection: Collection, depth: int, also: tuple[int, ...]) -> dict[int, float]:
+    def _dense(
+        self,
+        query: str,
+        collection: Collection,
+        depth: int,
+        also: tuple[int, ...],
+        allowed: NDArray[np.int64] | None,
+    ) -> dict[int, float]:
         vector = self.encoder.encode([query])  # (1, D)
-        ids, cosines = self.index.search(collection, vector, depth)  # (1, depth)
+        ids, cosines = self.index.search(collection, vector, depth, allowed)  # (1, depth)
         found = {int(i): float(c) for i, c in zip(ids[0], cosines[0], strict=True) if i >= 0}
         missing = np.array([i for i in also if i not in found], dtype=np.int64)
         if len(missing):
@@ -79,9 +144,11 @@ class Retriever:
             found.update((int(i), float(c)) for i, c in zip(missing, rest, strict=True))
         return found
 
-    def _bm25(self, query: str, collection: Collection, depth: int) -> dict[int, float]:
+    def _bm25(
+        self, query: str, collection: Collection, depth: int, allowed: NDArray[np.int64] | None
+    ) -> dict[int, float]:
         match = fts_expression(query)
-        return dict(self.store.chunks.search(collection, match, depth)) if match else {}
+        return dict(self.store.chunks.search(collection, match, depth, allowed)) if match else {}
 
 
 def fts_expression(query: str) -> str:
@@ -93,13 +160,3 @@ def fts_expression(query: str) -> str:
     words = list(dict.fromkeys(re.findall(r"\w+", query.lower())))
     content = [word for word in words if word not in _STOPWORDS] or words
     return " OR ".join(f'"{word}"' for word in content[:64])
-
-
-def fuse(dense: Mapping[int, float], bm25: Mapping[int, float], dense_weight: float) -> dict[int, float]:
-    """The fused score in [0, 1] of every chunk that has either, by the formula on top of this file."""
-    top = max(bm25.values(), default=0.0) or 1.0
-    return {
-        chunk_id: dense_weight * max(0.0, dense.get(chunk_id, 0.0))
-        + (1 - dense_weight) * max(0.0, bm25.get(chunk_id, 0.0)) / top
-        for chunk_id in dense.keys() | bm25.keys()
-    }

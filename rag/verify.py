@@ -52,12 +52,14 @@ class Judgement:
     """``support`` is the calibrated probability in [0, 1] that the passages support the claim.
 
     ``evidence`` is best first. Of an unsupported claim it holds the nearest sentences; empty where nothing can be
-    cited: no passages, or passages and claims without words.
+    cited: no passages, or passages and claims without words. ``unsupported``: characters [start, end) of the claim
+    that the passages do not bear out, for verifiers that can tell.
     """
 
     support: float
     verdict: Verdict
     evidence: tuple[Evidence, ...] = ()
+    unsupported: tuple[tuple[int, int], ...] = ()
 
 
 class Verifier(Protocol):
@@ -116,8 +118,8 @@ class BaselineVerifier:
             raise ModelMissing(f"{path}: cannot be read ({error.strerror}); {cure}") from error
         try:
             fields = json.loads(content)
-            sentence = _linear(fields["sentence"], SENTENCE_FEATURES)
-            answer = _linear(fields["answer"], ANSWER_FEATURES)
+            sentence = linear_check(fields["sentence"], SENTENCE_FEATURES)
+            answer = linear_check(fields["answer"], ANSWER_FEATURES)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelBroken(f"{path}: no baseline weights ({error!r}); fit train/baseline_check.py again") from error
         digest = hashlib.sha256(content + encoder.fingerprint.encode()).hexdigest()
@@ -163,7 +165,8 @@ def contradicts(claim: ClaimView, best: Placement) -> bool:
     return clear and (other_number or said.negated != found.negated)
 
 
-def _linear(fields: Mapping[str, object], names: Sequence[str]) -> LinearCheck:
+def linear_check(fields: Mapping[str, object], names: Sequence[str]) -> LinearCheck:
+    """What a fitting script wrote. Raises ValueError, KeyError or TypeError for anything else."""
     weights = fields["weights"]
     if not isinstance(weights, dict) or set(weights) != set(names):
         raise ValueError(f"weights are not for the features {', '.join(names)}")

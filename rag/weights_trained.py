@@ -1,26 +1,38 @@
-"""The models that we trained: adapters in models/, each added to its base weights once and kept in HOME/models.
+"""The models that we trained, in models/, made ready to run once and kept in HOME/models.
 
     models/answerable-135m/adapter_model.safetensors + models/smollm2-135m's weights -> HOME/models/answerable-135m
+    models/answerable-rerank/adapter_model.safetensors + models/minilm-l6's weights -> HOME/models/answerable-rerank
+    models/answerable-embed/adapter_model.safetensors, likewise, where the trained encoder was worth keeping
+    models/answerable-reader/weights.safetensors + minilm-l6's tokenizer -> HOME/models/answerable-reader
+    models/answerable-check/ the same -> HOME/models/answerable-check
 
-The repository ships only what training learned; the sum of both is made on the operator's machine, at `models pull`.
+The repository ships only what training learned; the rest is made on the operator's machine, at `models pull`. A pair
+encoder (reader, check) is one of ours as soon as its files are in models/.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from rag.encode import sha256_of
+from rag.encode import IR_FILE, TOKENIZER_FILE, sha256_of
+from rag.pair_model import CARD_FILE, GRAPH_FILES, PAIR_WEIGHTS, PairCard
 from rag.types import ModelBroken, ModelMissing
 
 ADAPTER_FILE = "adapter_model.safetensors"
+RERANKER, RETRIEVER = "answerable-rerank", "answerable-embed"
+READER, CHECK = "answerable-reader", "answerable-check"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """An adapter, and the base model (a name in HOME/models) that it was trained on.
+    """What training made (the folder ``adapter``), and the base model (a name in HOME/models) that it was trained on.
 
-    ``conversion`` is raised whenever what `make_trained` makes changes; ``room`` is the disk space in bytes it takes.
+    ``file`` says which kind it is: an adapter's, or a pair encoder's weights. ``conversion`` is raised whenever what
+    `make_trained` makes changes; ``room`` is the disk space in bytes it takes.
     """
 
     name: str
@@ -30,38 +42,89 @@ class TrainedModel:
     adapter: Path
     conversion: int = 2
     room: int = 800_000_000
+    file: str = ADAPTER_FILE
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the adapter's weights. Raises ModelMissing when they are not there."""
-        return sha256_of(self.weights)
+        """SHA-256 of the weights, for a pair encoder with its card. Raises ModelMissing when they are not there."""
+        weights = sha256_of(self.weights)
+        if self.file == ADAPTER_FILE:
+            return weights
+        card = json.dumps(asdict(PairCard.read(self.adapter)), sort_keys=True)
+        return hashlib.sha256(f"{weights}|{card}".encode()).hexdigest()
 
     @property
     def weights(self) -> Path:
-        """The adapter's weights. Raises ModelMissing when they are not there."""
-        path = self.adapter / ADAPTER_FILE
+        """The weights that training made. Raises ModelMissing when they are not there."""
+        path = self.adapter / self.file
         if not path.is_file():
             raise ModelMissing(f"{path}: no such file; the checkout is not whole, check it out again")
         return path
 
 
 def trained_models() -> tuple[TrainedModel, ...]:
-    """The adapters that this repository ships."""
+    """The models that this repository ships; those on MiniLM where their weights are there."""
     folder = models_in_repository()
-    return (TrainedModel("answerable-135m", "generator", "0.2", "smollm2-135m", folder / "answerable-135m"),)
+    generator = TrainedModel("answerable-135m", "generator", "0.2", "smollm2-135m", folder / "answerable-135m")
+    pairs = (pair_encoder(READER, "reader", folder), pair_encoder(CHECK, "verifier", folder))
+    rankers = (ranker(RERANKER, "reranker", folder), ranker(RETRIEVER, "retriever", folder))
+    return (generator, *(model for model in (*pairs, *rankers) if (model.adapter / model.file).is_file()))
+
+
+def pair_encoder(name: str, role: str, folder: Path) -> TrainedModel:
+    """A pair encoder in ``folder``/``name``, trained from minilm-l6."""
+    return TrainedModel(name, role, "0.1", "minilm-l6", folder / name, room=150_000_000, file=PAIR_WEIGHTS)
+
+
+def ranker(name: str, role: str, folder: Path) -> TrainedModel:
+    """An encoder in ``folder``/``name`` that ranks passages, trained from minilm-l6."""
+    return TrainedModel(name, role, "0.1", "minilm-l6", folder / name, room=200_000_000)
 
 
 def make_trained(model: TrainedModel, parent: Path, out: Path) -> None:
-    """Write the sum of base and adapter to ``out``, with its int8 graph. Raises ModelBroken when they do not fit."""
+    """Write to ``out`` what runs, of the model and its base in ``parent``. Raises ModelBroken when they do not fit."""
     from lm.errors import LmError
+
+    try:
+        if model.file == PAIR_WEIGHTS:
+            _make_pair(model, parent, out)
+        elif model.role in ("reranker", "retriever"):
+            _make_ranker(model, parent, out)
+        else:
+            _make_generator(model, parent, out)
+    except LmError as error:
+        raise ModelBroken(str(error)) from error
+
+
+def _make_generator(model: TrainedModel, parent: Path, out: Path) -> None:
+    """The sum of base and adapter, with its int8 graph."""
     from lm.export import export_openvino
     from lm.lora import merge
 
+    merge(parent, model.weights.parent, out)
+    export_openvino(out, out / "int8")
+
+
+def _make_ranker(model: TrainedModel, parent: Path, out: Path) -> None:
+    from rag.rerank_export import export_reranker, export_retriever
+
+    export = export_reranker if model.role == "reranker" else export_retriever
+    export(parent, model.weights, out, model.name)
+
+
+def _make_pair(model: TrainedModel, parent: Path, out: Path) -> None:
+    """The int8 graph of a pair encoder, its base's tokenizer, and its card with the hashes of both."""
+    from lm.export_pair import export_pair
+    from lm.pair_encoder import load_compact
+
+    card = PairCard.read(model.adapter)
+    export_pair(load_compact(model.weights), out / IR_FILE)
     try:
-        merge(parent, model.weights.parent, out)
-        export_openvino(out, out / "int8")
-    except LmError as error:
-        raise ModelBroken(str(error)) from error
+        shutil.copyfile(parent / TOKENIZER_FILE, out / TOKENIZER_FILE)
+    except FileNotFoundError as error:
+        raise ModelBroken(f"{parent / TOKENIZER_FILE} is missing; run: answerable models pull") from error
+    card = replace(card, hashes={name: sha256_of(out / name) for name in GRAPH_FILES})
+    (out / CARD_FILE).write_text(json.dumps(asdict(card), indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def models_in_repository() -> Path:

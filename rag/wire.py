@@ -24,10 +24,11 @@ def hit_json(hit: Hit) -> dict[str, Any]:
 
 
 def claim_json(claim: Claim) -> dict[str, Any]:
-    """A claim as {text, start, end, support, verdict, citations}."""
+    """A claim as {text, start, end, support, verdict, citations, unsupported: [{start, end}]}."""
     return asdict(claim) | {
         "verdict": claim.verdict.value,
         "citations": [asdict(citation) for citation in claim.citations],
+        "unsupported": [{"start": start, "end": end} for start, end in claim.unsupported],
     }
 
 
@@ -41,6 +42,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "reason": answer.reason,
         "support": answer.support,
         "unanswerable": answer.unanswerable,
+        "answerable": answer.answerable,
         "claims": [claim_json(claim) for claim in answer.claims],
         "passages": [hit_json(hit) for hit in answer.passages],
         "usage": asdict(answer.usage),

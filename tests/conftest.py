@@ -25,10 +25,7 @@ def models_home() -> Path:
 
 @pytest.fixture(autouse=True)
 def _plain_logs() -> Iterator[None]:
-    """A command that a test runs in this process sets up logging to a stream that is closed after it.
-
-    Once, the next test that logged a warning failed for that: "I/O operation on closed file".
-    """
+    """A command that a test runs in this process sets up logging to a stream that is gone after it."""
     yield
     structlog.reset_defaults()
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,6 +30,15 @@ from train.ranks import Ranks
 CHECKPOINT_FILE = "checkpoint.safetensors"
 METRICS_FILE = "metrics.jsonl"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Sized(Protocol):
+    """A row to train on: its token ids, all of them, say how long it is."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Token ids."""
+        ...
 
 
 class TrainingFailed(AnswerableError):
@@ -80,33 +90,44 @@ class Progress:
     measured: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Loop:
-    """One run over ``rows`` in ``out``. ``identity`` is what must be the same for a checkpoint to be gone on from.
+@dataclass(frozen=True, slots=True)
+class BatchLoss:
+    """The loss of a batch, with its graph, and how many tokens (padded) and examples it is of."""
+
+    loss: Tensor
+    tokens: int
+    examples: int
+
+
+class BaseLoop(ABC):
+    """A run in ``out``. ``identity`` is what must be the same for a checkpoint to be gone on from.
 
     ``measure``, called every measure_minutes and at the end, gives figures for the metrics file. ``ranks``: the
-    processes that share the run; a step takes ``accumulate`` batches of each.
+    processes that share the run; a step takes ``accumulate`` batches of each. What is learnt from is up to the two
+    abstract methods.
     """
 
     def __init__(
         self,
-        model: Decoder,
         weights: Mapping[str, nn.Parameter],
-        rows: Sequence[Row],
         options: LoopOptions,
         out: Path,
-        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+        ranks: Ranks = Ranks(),  # noqa: B008
     ) -> None:
-        if not rows:
-            raise InvalidInput("0 rows to train on: give data files with usable questions")
-        self.model, self.weights, self.rows, self.options, self.out = model, dict(weights), rows, options, out
-        self.ranks = ranks
+        self.weights, self.options, self.out, self.ranks = dict(weights), options, out, ranks
         self.progress = Progress()
         self._optimizer = torch.optim.AdamW(
             self.weights.values(), lr=options.lr, betas=(0.9, 0.95), weight_decay=options.weight_decay
         )
-        self._lengths = [len(row.ids) for row in rows]
-        self._block = compiled_block() if options.compiled else plain_block
         self._orders: dict[int, list[list[int]]] = {}
+
+    @abstractmethod
+    def batches(self, seed: int) -> list[list[int]]:
+        """The numbers of the rows of each batch of an epoch, in training order."""
+
+    @abstractmethod
+    def loss_of(self, numbers: list[int]) -> BatchLoss:
+        """The mean loss of a batch of rows."""
 
     def run(self, identity: str, measure: Callable[[], dict[str, Any]]) -> Progress:
         """Train to the limit, from the checkpoint in ``out`` if there is one.
@@ -137,8 +158,8 @@ class Loop:
         rate = self.options.lr * _factor(self._share(), self.options.warmup)
         loss = tokens = examples = 0.0
         for turn in range(self.options.accumulate):
-            batch = collate([self.rows[number] for number in self._batch(turn)])
-            part = weighted_loss(packed_logits(self.model, batch, self._block), batch) / self.options.accumulate
+            batch = self.loss_of(self._batch(turn))
+            part = batch.loss / self.options.accumulate
             part.backward()  # type: ignore[no-untyped-call]
             loss, tokens, examples = loss + part.item(), tokens + batch.tokens, examples + batch.examples
         self.ranks.average_gradients(self.weights.values())
@@ -232,8 +253,7 @@ class Loop:
 
     def _order(self, epoch: int) -> list[list[int]]:
         if epoch not in self._orders:
-            seed = self.options.seed * 1000 + epoch
-            self._orders[epoch] = batch_order(self._lengths, self.options.batch_tokens, seed)
+            self._orders[epoch] = self.batches(self.options.seed * 1000 + epoch)
         return self._orders[epoch]
 
     def _measure(self, measure: Callable[[], dict[str, Any]]) -> None:
@@ -266,6 +286,51 @@ class Loop:
             f"{self.out}: cannot be written at step {self.progress.step} ({error}); the checkpoint before is kept: "
             "make room and run the same command again"
         )
+
+
+class RowLoop(BaseLoop):
+    """A run over ``rows``, in batches of like length; a subclass says what their loss is."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        weights: Mapping[str, nn.Parameter],
+        rows: Sequence[Sized],
+        options: LoopOptions,
+        out: Path,
+        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+    ) -> None:
+        if not rows:
+            raise InvalidInput("0 rows to train on: give data files with usable questions")
+        super().__init__(weights, options, out, ranks)
+        self.model, self._lengths = model, [len(row.ids) for row in rows]
+
+    def batches(self, seed: int) -> list[list[int]]:
+        """See BaseLoop."""
+        return batch_order(self._lengths, self.options.batch_tokens, seed)
+
+
+class Loop(RowLoop):
+    """A run of the decoder over packed rows."""
+
+    def __init__(
+        self,
+        model: Decoder,
+        weights: Mapping[str, nn.Parameter],
+        rows: Sequence[Row],
+        options: LoopOptions,
+        out: Path,
+        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+    ) -> None:
+        super().__init__(model, weights, rows, options, out, ranks)
+        self._decoder, self._rows = model, rows
+        self._block = compiled_block() if options.compiled else plain_block
+
+    def loss_of(self, numbers: list[int]) -> BatchLoss:
+        """See BaseLoop."""
+        batch = collate([self._rows[number] for number in numbers])
+        loss = weighted_loss(packed_logits(self._decoder, batch, self._block), batch)
+        return BatchLoss(loss, batch.tokens, batch.examples)
 
 
 def _factor(share: float, warmup: float) -> float:

@@ -86,7 +86,7 @@ def source_groups(folder: Path, source: Source, seen: Seen, counts: Counter[str]
     draw = random.Random(f"{seed} {source.name}")
     units = read_source(folder, source, seen, counts)
     draw.shuffle(units)
-    nearest = _strangers(units, draw) if source.alike else Neighbours(units).of
+    nearest = strangers(units, draw) if source.alike else Neighbours(units).of
     groups: list[Group] = []
     spent: set[str] = set()
     taken = 0
@@ -142,7 +142,7 @@ class Neighbours:
         return [place for place in ranked if self._units[place].paragraph != unit.paragraph][:_NEAR]
 
 
-def _strangers(units: Sequence[Unit], draw: random.Random) -> Callable[[int], list[int]]:
+def strangers(units: Sequence[Unit], draw: random.Random) -> Callable[[int], list[int]]:
     """Random units of other pages, for questions that a neighbour might answer as well."""
 
     def nearest(number: int) -> list[int]:
@@ -260,13 +260,14 @@ def _swapped(
     shown = "\n".join(f"{passage.title}\n{passage.text}" for passage in passages)
     for example in examples:
         if example.kind == "span" and draw.random() < _SWAPPED:
-            text = _swapped_question(example.question.text, shown, hidden, draw)
+            text = swapped_question(example.question.text, shown, hidden, draw)
             if text is not None:
                 ask = Ask(f"{example.id}-swapped", text, "", (), example.question.history)
                 yield _example(ask, example.source, "swapped", passages, -1)
 
 
-def _swapped_question(question: str, shown: str, hidden: Sequence[Unit], draw: random.Random) -> str | None:
+def swapped_question(question: str, shown: str, hidden: Sequence[Unit], draw: random.Random) -> str | None:
+    """``question`` about a name or a year of ``hidden``, or about the opposite, which ``shown`` does not speak of."""
     for pattern in (NAME, YEAR):
         there = [name for name in pattern.findall(question) if name in shown]
         others = [name for one in hidden for name in pattern.findall(one.text) if not holds(shown, name)]

@@ -37,7 +37,7 @@ class Source:
     ``questions``: most questions to take (0: all). ``tokenised``: punctuation stands apart and must be joined.
     ``alike``: another passage of the file may well answer its questions, so distractors are drawn at random and no
     question is called unanswerable for want of its passage. ``free``: answers need not be in the text. ``optional``:
-    made by a command of ours, and left out where it was not run.
+    made by a command of ours, and left out where it was not run. ``window``: most characters of a passage.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Source:
     alike: bool = False
     free: bool = False
     optional: bool = False
+    window: int = _WINDOW_CHARS
 
 
 SOURCES = (
@@ -101,9 +102,14 @@ class Seen:
 
     def holds(self, row: QaRow) -> bool:
         """Whether the row's question, or most of one of its paragraphs, is among them."""
-        return plain(row.question) in self.questions or any(self._knows(source.text) for source in row.passages)
+        return plain(row.question) in self.questions or any(self.knows(source.text) for source in row.passages)
 
-    def _knows(self, text: str) -> bool:
+    def joined(self, other: Seen) -> Seen:
+        """What either holds."""
+        return Seen(self.questions | other.questions, self.shingles | other.shingles)
+
+    def knows(self, text: str) -> bool:
+        """Whether most of ``text`` is among the paragraphs."""
         own = _shingles(text)
         return len(own & self.shingles) > _SEEN_SHARE * len(own)
 
@@ -111,8 +117,12 @@ class Seen:
 def read_dev(folder: Path) -> Seen:
     """What the question files in ``folder`` hold. Raises InvalidInput where there is none."""
     rows = [row for path in _files(folder) for row in read_qa(path)]
-    shingles = (_shingles(source.text) for row in rows for source in row.passages)
-    return Seen(frozenset(plain(row.question) for row in rows), frozenset().union(*shingles))
+    return seen_texts([row.question for row in rows], [source.text for row in rows for source in row.passages])
+
+
+def seen_texts(questions: Iterable[str], paragraphs: Iterable[str]) -> Seen:
+    """What these questions (or claims) and paragraphs hold."""
+    return Seen(frozenset(map(plain, questions)), frozenset().union(*map(_shingles, paragraphs)))
 
 
 def read_source(folder: Path, source: Source, seen: Seen, counts: Counter[str]) -> list[Unit]:
@@ -173,7 +183,7 @@ def _shingles(text: str) -> frozenset[str]:
 def _units(source: Source, paragraph: SourceText, rows: Sequence[QaRow]) -> list[Unit]:
     key = hashlib.sha256(f"{paragraph.title}\0{paragraph.text}".encode()).hexdigest()[:16]
     text = _clean(paragraph.text, source)
-    windows = [text] if len(text) <= _WINDOW_CHARS else _windows(text)
+    windows = [text] if len(text) <= source.window else _windows(text, source.window)
     found: dict[str, list[Ask]] = {window: [] for window in windows}
     for row in rows:
         ask = _ask(row, source)
@@ -190,10 +200,10 @@ def _clean(text: str, source: Source) -> str:
     return "\n".join(line for line in (" ".join(line.split()) for line in text.splitlines()) if line)
 
 
-def _windows(text: str) -> list[str]:
+def _windows(text: str, longest: int) -> list[str]:
     spans: list[tuple[int, int]] = []
     for start, end in sentences(text):
-        if spans and end - spans[-1][0] <= _WINDOW_CHARS:
+        if spans and end - spans[-1][0] <= longest:
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((start, end))

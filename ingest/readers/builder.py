@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ingest.normalise import clean, code, inline
+from ingest.normalise import code, inline
 from rag.types import Block, DocumentRejected, Heading, Page, ParsedDocument
 
 LONGEST_HEADING = 300  # characters; a longer one is a paragraph that was marked up as a heading for its looks
@@ -16,6 +16,7 @@ LONGEST_HEADING = 300  # characters; a longer one is a paragraph that was marked
 _PARAGRAPH = "\n\n"
 _LINE = "\n"
 _CELL = " | "
+_LONGEST_NAME = 80  # characters of a column's name before a cell
 
 
 class TextBuilder:
@@ -57,17 +58,26 @@ class TextBuilder:
             self._block("list", f"{marker} {_LINE.join(kept)}", gap)
 
     def table(self, rows: Sequence[Sequence[str]], headed: bool | None = None) -> None:
-        """A table, one line a row, cells parted by " | ". ``headed`` says whether row 0 is the header; None: guess."""
-        texts = [(row, text) for row, text in ((row, _row(row)) for row in rows) if text]
-        if not texts:
+        """A table, one line a row, cells parted by " | ". ``headed`` says whether row 0 is the header; None: guess.
+
+        Below a header each cell carries the name of its column, "Price: 12 EUR", and empty cells are left out: a row
+        says what it means wherever it is quoted.
+        """
+        cells = [[inline(cell) for cell in row] for row in rows]
+        cells = [row for row in cells if any(row)]
+        if not cells:
             return
         if headed is None:
-            headed = _looks_headed([row for row, _ in texts])
-        header = texts[0][1] if headed and _CELL in texts[0][1] else ""
+            headed = _looks_headed(cells)
+        header = _row(cells[0]) if headed and _CELL in _row(cells[0]) else ""
         gap = _PARAGRAPH
-        for _, text in texts:
-            self._block("table", text, gap, header)
+        for number, row in enumerate(cells):
+            self._block("table", _named(cells[0], row) if header and number else _row(row), gap, header)
             gap = _LINE
+
+    def row(self, text: str) -> None:
+        """A record as a line that is never cut; rows in a row stand on lines of their own."""
+        self._block("table", inline(text), _LINE if self._last_kind == "table" else _PARAGRAPH)
 
     def page(self, number: int) -> None:
         """What is added from here on stands on page ``number``."""
@@ -89,8 +99,8 @@ class TextBuilder:
             self._pages[-1][2] = self._length
         return start, self._length
 
-    def finish(self, title: str, reader: str) -> ParsedDocument:
-        """The document. Raises DocumentRejected when no text was added."""
+    def finish(self, title: str, reader: str, note: str = "") -> ParsedDocument:
+        """The document; ``note`` says what could not be read. Raises DocumentRejected when no text was added."""
         if self.empty:
             raise DocumentRejected("the file holds no text; nothing to ingest")
         return ParsedDocument(
@@ -100,6 +110,7 @@ class TextBuilder:
             pages=self._page_records(),
             headings=tuple(self._headings),
             blocks=tuple(self._blocks),
+            note=note,
         )
 
     def _block(self, kind: str, text: str, gap: str, header: str = "") -> None:
@@ -118,15 +129,34 @@ class TextBuilder:
 
 
 def _row(cells: Sequence[str]) -> str:
-    texts = [inline(cell) for cell in cells]
+    texts = list(cells)
     while texts and not texts[-1]:
         texts.pop()
     return inline(_CELL.join(texts))
 
 
+def _named(header: Sequence[str], cells: Sequence[str]) -> str:
+    """The row with the name of its column before each cell; cells without text are left out."""
+    names = [*header, *[""] * (len(cells) - len(header))]
+    return _CELL.join(
+        f"{name[:_LONGEST_NAME].rstrip(': ')}: {cell}" if name else cell
+        for name, cell in zip(names, cells, strict=False)
+        if cell
+    )
+
+
 def _looks_headed(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row of a table names its columns: cells filled but for the first, all different, no figure."""
-    first = [clean(cell).strip() for cell in rows[0]]
+    """Whether the first row of a table names its columns: cells filled but for the first, all different, no figure.
+
+    Two columns may as well be a list of properties ("Colour | red"), so they must hold figures below words.
+    """
+    first = rows[0]
     if len(rows) < 2 or len(first) < 2 or not all(first[1:]):
         return False
+    if len(first) == 2 and (_figure(first[1]) or not all(_figure(row[-1]) for row in rows[1:] if len(row) > 1)):
+        return False
     return len(set(first)) == len(first) and not any(cell[-1:].isdigit() and cell[:1].isdigit() for cell in first)
+
+
+def _figure(cell: str) -> bool:
+    return any(sign.isdigit() for sign in cell)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,13 +18,10 @@ from docx.opc.exceptions import PackageNotFoundError
 from ingest.normalise import inline
 from ingest.readers.builder import TextBuilder
 from ingest.readers.names import title_of
-from rag.types import DocumentRejected, ParsedDocument
+from ingest.readers.package import BROKEN, Element, broken, open_package
+from rag.types import ParsedDocument
 
-VERSION = "docx/1"
-
-MOST_XML = 50_000_000  # bytes of XML after unpacking; the text of a thousand pages takes some 20 MB
-MOST_BYTES = 1_000_000_000  # bytes of everything after unpacking, pictures included
-MOST_PARTS = 20_000  # files in the package
+VERSION = "docx/2"
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
@@ -36,62 +31,24 @@ _OUTLINE = {str(level): str(level + 1) for level in range(9)}  # outline level o
 _DEEPEST_STYLE = 10  # styles a style may be based on in turn
 _TEXT = {f"{_W}tab": " ", f"{_W}br": "\v", f"{_W}cr": "\v", f"{_W}p": "\v", f"{_W}noBreakHyphen": "-"}
 
-# What python-docx, lxml, zipfile and zlib raise for a package that is damaged or not quite one; found by fuzzing.
-_BROKEN = (
-    PackageNotFoundError,
-    SyntaxError,  # lxml's XMLSyntaxError is one
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    LookupError,
-    ValueError,
-    AttributeError,
-    TypeError,
-    RuntimeError,
-)
-
-Element = Any  # lxml's elements carry no types
-
 
 def read_docx(name: str, data: bytes) -> ParsedDocument:
     """Reads headings (by style), paragraphs, lists and tables in order; the title is the file's property or heading.
 
     Raises DocumentRejected for a file that is no Word document, is broken, encrypted, or unpacks to too much.
     """
-    _check_package(data)
+    open_package(data, "Word file", ".docx").close()
     try:
         document = docx.Document(io.BytesIO(data))
         styles = {style.style_id: style for style in document.styles}
         title = inline(document.core_properties.title or "")
         body = document.element.body
-    except _BROKEN as error:
-        said = inline(str(error))[:100]
-        raise DocumentRejected(f"it is a broken Word file ({said}); save it again as .docx") from error
+    except (*BROKEN, PackageNotFoundError) as error:
+        raise broken("Word file", ".docx", error) from error
     builder = TextBuilder()
     writer = _Writer(builder, {key: _kind(style) for key, style in styles.items()})
     writer.write(body)
     return builder.finish(title or writer.first_title or title_of(name), VERSION)
-
-
-def _check_package(data: bytes) -> None:
-    """Raises DocumentRejected for what is no ZIP archive of a Word file, or one made to fill the memory."""
-    if data.startswith(b"\xd0\xcf\x11\xe0"):
-        raise DocumentRejected("it is an old .doc or an encrypted file; save it as .docx without a password")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as package:
-            parts = package.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        raise DocumentRejected("it is no Word file, or cut short; save it again as .docx") from error
-    if "[Content_Types].xml" not in {part.filename for part in parts}:
-        raise DocumentRejected("it is a ZIP archive but no Word file; unpack it and ingest the files in it")
-    # zipfile never reads past the size a part declares, so the declared sizes bound what parsing takes.
-    xml = sum(part.file_size for part in parts if not part.filename.startswith("word/media/"))
-    total = sum(part.file_size for part in parts)
-    if xml > MOST_XML or total > MOST_BYTES or len(parts) > MOST_PARTS:
-        raise DocumentRejected(
-            f"it unpacks to {total / 1e6:.0f} MB in {len(parts)} parts, at most {MOST_XML / 1e6:.0f} MB of XML, "
-            f"{MOST_BYTES / 1e6:.0f} MB and {MOST_PARTS} parts are read; split the document"
-        )
 
 
 class _Writer:

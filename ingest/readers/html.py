@@ -17,7 +17,7 @@ from ingest.readers.html_tree import content_root
 from ingest.readers.names import title_of
 from rag.types import ParsedDocument
 
-VERSION = "html/1"
+VERSION = "html/2"
 
 _DECLARED = re.compile(
     rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_-]{2,30})|<\?xml[^>]{0,100}encoding=["']([A-Za-z0-9_-]{2,30})"""

@@ -20,7 +20,7 @@ from ingest.readers.html_tree import content_root
 from ingest.readers.names import title_of
 from rag.types import ParsedDocument
 
-VERSION = "md/1"
+VERSION = "md/2"
 
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.{0,20000}?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
@@ -37,13 +37,16 @@ def read_markdown(name: str, data: bytes) -> ParsedDocument:
     front = _FRONT_MATTER.match(text)
     named = _FRONT_TITLE.search(front[1]) if front else None
     builder = TextBuilder()
+    first_title = write_markdown(text[front.end() :] if front else text, builder)
+    return builder.finish((named[2] if named else "") or first_title or title_of(name), VERSION)
+
+
+def write_markdown(text: str, builder: TextBuilder) -> str:
+    """Adds ``text`` to ``builder``; returns its first heading of level 1, "" for none."""
     writer = _Writer(builder)
-    writer.write(
-        MarkdownIt("commonmark", {"maxNesting": _DEEPEST})
-        .enable(["table", "strikethrough"])
-        .parse(text[front.end() :] if front else text)
-    )
-    return builder.finish((named[2] if named else "") or writer.first_title or title_of(name), VERSION)
+    parser = MarkdownIt("commonmark", {"maxNesting": _DEEPEST}).enable(["table", "strikethrough"])
+    writer.write(parser.parse(text))
+    return writer.first_title
 
 
 class _Writer:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 from statistics import median
 
@@ -22,6 +22,8 @@ _WIDE_LEADING = 1.35  # times the usual line distance: a gap between paragraphs
 _SIZE_STEP = 1.1  # ratio of type sizes that parts a heading from its text
 _INDENT = 0.8  # times the type size: a first line set in
 _SHORT = 0.75  # of the column's width: a line that ends early ends its paragraph
+_LEAST_COLUMN = 4  # lines, below which two columns cannot be told from a table
+_PROSE = 22  # characters a cell, on average, from which a column is prose; cells of tables are mostly shorter
 _DIGITS = re.compile(r"[0-9]{1,6}")
 _MOST_NUMBERS = 4  # numbers of a line that are tried as its page number
 _MARKER = re.compile(r"[•▪‣◦·●*–-] |\(?(?:\d{1,3}|[a-zA-Z])[.)] ")
@@ -43,6 +45,7 @@ class Line:
     right: float = 0.0
     bottom: float = 0.0
     size: float = 0.0
+    starts: tuple[float, ...] = ()  # where each cell begins; empty where it is not known
 
     @property
     def text(self) -> str:
@@ -70,6 +73,55 @@ class Paragraph:
     text: str
     gap: str = "\n\n"
     rows: tuple[tuple[str, ...], ...] = ()
+
+
+def columns(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """The lines in reading order: text set in two columns is read down the left one before the right one.
+
+    A run of lines of two long cells that begin at the same two places is no table but two columns of prose, which some
+    programs write line by line across the page. Lines that have one cell join the column that they stand in.
+    """
+    ordered: list[Line] = []
+    run: list[Line] = []
+    for line in [*lines, None]:
+        if line is not None and (not run or _same_columns(run[0], line)) and (run or len(line.starts) == 2):
+            run.append(line)
+            continue
+        ordered += _unfold(run)
+        run = [line] if line is not None and len(line.starts) == 2 else []
+        if line is not None and not run:
+            ordered.append(line)
+    return tuple(ordered)
+
+
+def _same_columns(first: Line, line: Line) -> bool:
+    if not line.starts:
+        return False
+    near = [any(abs(start - place) < line.size for place in first.starts) for start in line.starts]
+    inside = len(line.cells) == 2 or line.starts[0] > first.starts[1] - line.size or line.right < first.starts[1]
+    return all(near) and inside and len(line.cells) <= 2
+
+
+def _unfold(run: list[Line]) -> list[Line]:
+    """The run's left column and then its right one, if both read like prose; else the run as it is."""
+    pairs = [line for line in run if len(line.cells) == 2]
+    prose = (
+        all(sum(len(line.cells[side]) for line in pairs) >= _PROSE * len(pairs) for side in (0, 1)) if pairs else False
+    )
+    if len(pairs) < _LEAST_COLUMN or not prose:
+        return run
+    middle = pairs[0].starts[1]
+    halves: tuple[list[Line], list[Line]] = ([], [])
+    for line in run:
+        for cell, start in zip(line.cells, line.starts, strict=True):
+            side = int(start >= middle - line.size)
+            right = line.right if side or len(line.cells) == 1 else middle - line.size
+            hyphenated = cell.endswith("-") if len(line.cells) == 2 and not side else line.hyphenated
+            text = cell[:-1] if hyphenated and cell.endswith("-") else cell
+            halves[side].append(
+                replace(line, cells=(text,), starts=(start,), left=start, right=right, hyphenated=hyphenated)
+            )
+    return [*halves[0], *halves[1]]
 
 
 def paragraphs(pages: Sequence[PageLines]) -> Iterator[Paragraph]:
@@ -149,6 +201,8 @@ def _gap(above: Line, below: Line, usual: float, width: float) -> str:
     """What parts two lines that follow each other: a blank line, a line break, or "" for nothing."""
     if above.hyphenated:
         return ""
+    if above.size and below.bottom > above.bottom + above.size:  # from the foot of a column to the top of the next
+        return "\n\n" if above.text.endswith((".", "!", "?", ":")) else ""
     if len(above.cells) > 1 or len(below.cells) > 1:
         return "" if len(above.cells) > 1 and len(below.cells) > 1 else "\n"
     if not above.size or not below.size:

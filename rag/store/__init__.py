@@ -1,4 +1,4 @@
-"""The rows: documents, chunks with their vectors, collections, answers. SQL is the truth; an index is a view of it.
+"""The rows: documents, chunks with their vectors, collections, answers, keys, jobs. SQL is the truth, an index a view.
 
 Every change takes the next sequence number inside its transaction, and writers take turns, so whoever has read up to
 number n has seen every change up to n: that is what lets an index, in this process or another, catch up exactly.
@@ -9,14 +9,37 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from rag.store.answers import Answers
+from rag.store.answers import Answers, KeptAnswer
+from rag.store.audit import Audit, AuditEntry
 from rag.store.chunks import Changes, Chunks
 from rag.store.collections import Collection, Collections, check_encoder
 from rag.store.database import Database, open_database
 from rag.store.documents import Documents, Source, StoredDocument, document_key
+from rag.store.feedback import Feedback, FeedbackRow
+from rag.store.jobs import Job, Jobs
+from rag.store.keys import ROLES, Key, Keys
+from rag.store.labels import Labels
+from rag.store.outcomes import Outcome, Outcomes
+from rag.store.similar import Duplicate, Similar
 from rag.store.tables import clock
 
-__all__ = ["Changes", "Collection", "Source", "Store", "StoredDocument", "check_encoder", "document_key"]
+__all__ = [
+    "ROLES",
+    "AuditEntry",
+    "Changes",
+    "Collection",
+    "Duplicate",
+    "FeedbackRow",
+    "Job",
+    "KeptAnswer",
+    "Key",
+    "Outcome",
+    "Source",
+    "Store",
+    "StoredDocument",
+    "check_encoder",
+    "document_key",
+]
 
 
 class Store:
@@ -28,6 +51,13 @@ class Store:
         self.documents = Documents(database)
         self.chunks = Chunks(database)
         self.answers = Answers(database)
+        self.keys = Keys(database)
+        self.jobs = Jobs(database)
+        self.feedback = Feedback(database)
+        self.audit = Audit(database)
+        self.labels = Labels(database)
+        self.outcomes = Outcomes(database)
+        self.similar = Similar(database)
         with database.read() as connection:
             self.id: str = connection.execute(select(clock.c.store_id)).scalar_one()
 

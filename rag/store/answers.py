@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import insert, select
 
-from rag.store.database import Database
+from rag.store.database import Database, utc
 from rag.store.tables import answers
 from rag.types import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer that was given: when, from which collection, and the Answer object of the public contract."""
+
+    created_at: datetime
+    collection: str
+    body: dict[str, Any]
 
 
 class Answers:
@@ -32,3 +43,21 @@ class Answers:
         if body is None:
             raise NotFound(f"answer {answer_id!r} does not exist")
         return dict(json.loads(body))
+
+    def collection_of(self, answer_id: str) -> str:
+        """The name of the collection that the answer came from. Raises NotFound."""
+        query = select(answers.c.collection).where(answers.c.id == answer_id)
+        with self._database.read() as connection:
+            name = connection.execute(query).scalar_one_or_none()
+        if name is None:
+            raise NotFound(f"answer {answer_id!r} does not exist")
+        return str(name)
+
+    def latest(self, collections: Sequence[str] | None, limit: int, offset: int = 0) -> tuple[KeptAnswer, ...]:
+        """Answers given, newest first; of ``collections`` only, None for all."""
+        query = select(answers).order_by(answers.c.created_at.desc(), answers.c.id).limit(limit).offset(offset)
+        if collections is not None:
+            query = query.where(answers.c.collection.in_(collections))
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return tuple(KeptAnswer(utc(row.created_at), row.collection, dict(json.loads(row.body))) for row in rows)

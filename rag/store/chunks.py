@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select, text, update
+from sqlalchemy import ColumnElement, func, select, text, update
 
 from rag.store.collections import Collection
 from rag.store.database import Database, tick
 from rag.store.tables import chunks, clock, collections, deletions, documents, ticks
-from rag.types import Passage, StoreUnavailable
+from rag.types import Filter, Passage, StoreUnavailable
 
+_SCAN = 5_000  # rows of one block of a snapshot
 _BATCH = 500  # rows one IN (...) takes and one page of a scan holds
 
 
@@ -25,6 +31,15 @@ class Changes:
     ids: NDArray[np.int64]
     vectors: NDArray[np.float32]
     deleted: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All vectors of a collection at one moment: how many, as of which change, and blocks of ids (B,) with (B, D)."""
+
+    seq: int
+    count: int
+    blocks: Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]
 
 
 class Chunks:
@@ -79,23 +94,46 @@ class Chunks:
             seq = int(connection.execute(select(clock.c.seq)).scalar_one())
             rows = connection.execute(came.order_by(chunks.c.id)).all()
             deleted = connection.execute(went).scalars().all()
-        raw = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2")
-        vectors = raw.reshape(len(rows), collection.dimension).astype(np.float32)
-        ids = np.array([row.id for row in rows], dtype=np.int64)
-        return Changes(seq, ids, vectors, np.array(deleted, dtype=np.int64))
+        ids, vectors = _block(rows, collection.dimension)
+        return Changes(seq, ids, vectors.astype(np.float32), np.array(deleted, dtype=np.int64))
 
-    def search(self, collection: Collection, match: str, limit: int) -> list[tuple[int, float]]:
+    @contextmanager
+    def snapshot(self, collection: Collection) -> Iterator[Snapshot]:
+        """The collection's vectors, by id, block by block; one state of the database for as long as it is open."""
+        of = chunks.c.collection_id == collection.id
+        query = select(chunks.c.id, chunks.c.vector).where(of).order_by(chunks.c.id)
+        with self._database.read() as connection:
+            seq = int(connection.execute(select(clock.c.seq)).scalar_one())
+            count = int(connection.execute(select(func.count()).select_from(chunks).where(of)).scalar_one())
+            pages = connection.execution_options(yield_per=_SCAN).execute(query).partitions()
+            yield Snapshot(seq, count, (_block(page, collection.dimension) for page in pages))
+
+    def search(
+        self, collection: Collection, match: str, limit: int, allowed: NDArray[np.int64] | None = None
+    ) -> list[tuple[int, float]]:
         """(id, BM25 score, higher is better) of the chunks that match an FTS5 expression, best first.
 
-        BM25 with FTS5's fixed k1 = 1.2 and b = 0.75 (https://sqlite.org/fts5.html#the_bm25_function).
+        ``allowed``: ids to keep to; None for all. BM25 with FTS5's fixed k1 = 1.2 and b = 0.75
+        (https://sqlite.org/fts5.html#the_bm25_function).
         """
+        kept = "" if allowed is None else "AND c.id IN (SELECT value FROM json_each(:allowed)) "
         query = text(
             "SELECT f.rowid AS id, -bm25(chunks_fts) AS score FROM chunks_fts f JOIN chunks c ON c.id = f.rowid "
-            "WHERE chunks_fts MATCH :match AND c.collection_id = :collection ORDER BY score DESC, id LIMIT :limit"
+            f"WHERE chunks_fts MATCH :match AND c.collection_id = :collection {kept}"
+            "ORDER BY score DESC, id LIMIT :limit"
         )
-        values = {"match": match, "collection": collection.id, "limit": limit}
+        values: dict[str, Any] = {"match": match, "collection": collection.id, "limit": limit}
+        if allowed is not None:
+            values["allowed"] = json.dumps(allowed.tolist())
         with self._database.read() as connection:
             return [(int(row.id), float(row.score)) for row in connection.execute(query, values)]
+
+    def matching(self, collection: Collection, where: Filter) -> NDArray[np.int64]:
+        """The ids, rising, of the chunks whose document ``where`` lets through."""
+        query = select(chunks.c.id).join(documents).where(chunks.c.collection_id == collection.id, *_conditions(where))
+        with self._database.read() as connection:
+            found = connection.execute(query.order_by(chunks.c.id)).scalars().all()
+        return np.array(found, dtype=np.int64)
 
     def texts(self, collection: Collection) -> Iterator[list[tuple[int, str, str]]]:
         """Batches of (id, heading, text) over the collection's chunks, by id."""
@@ -126,3 +164,31 @@ class Chunks:
                 change = {"vector": vector.tobytes(), "seq": seq}
                 connection.execute(update(chunks).where(chunks.c.id == chunk_id).values(change))
             connection.execute(update(collections).where(collections.c.id == collection.id).values(values))
+
+
+def _block(rows: Sequence[Any], dimension: int) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+    """Ids (B,) and vectors (B, D) of rows with both."""
+    raw = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2")
+    return np.array([row.id for row in rows], dtype=np.int64), raw.reshape(len(rows), dimension)
+
+
+def _conditions(where: Filter) -> Iterator[ColumnElement[bool]]:
+    if where.path:
+        yield documents.c.uri.like(_pattern(where.path), escape="\\")
+    if where.title:
+        yield documents.c.title.ilike(f"%{_literal(where.title)}%", escape="\\")
+    if where.kind:
+        yield documents.c.uri.ilike(f"%.{_literal(where.kind.lstrip('.'))}", escape="\\")
+    if where.after:
+        yield documents.c.updated_at >= where.after.astimezone(UTC)
+    if where.before:
+        yield documents.c.updated_at < where.before.astimezone(UTC)
+
+
+def _pattern(path: str) -> str:
+    return _literal(path).replace("*", "%").replace("?", "_")
+
+
+def _literal(value: str) -> str:
+    """``value`` with what LIKE reads as a wildcard taken as it stands."""
+    return re.sub(r"([\\%_])", r"\\\1", value)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 
 from rag.store.database import Database, tick
-from rag.store.tables import chunks, collections, deletions, documents
+from rag.store.tables import bands, chunks, collections, deletions, documents, outcomes, signatures
 from rag.types import EncoderChanged, InvalidInput, NotFound
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -72,7 +72,8 @@ class Collections:
         with self._database.write() as connection:
             tick(connection)
             connection.execute(delete(chunks).where(chunks.c.collection_id == target.id))
-            connection.execute(delete(deletions).where(deletions.c.collection_id == target.id))
+            for table in (deletions, bands, signatures, outcomes):
+                connection.execute(delete(table).where(table.c.collection_id == target.id))
             gone = connection.execute(delete(documents).where(documents.c.collection_id == target.id)).rowcount
             connection.execute(delete(collections).where(collections.c.id == target.id))
         return int(gone)

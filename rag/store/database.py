@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock
@@ -21,7 +22,7 @@ from rag.store.tables import clock, ticks
 from rag.types import InvalidInput, StoreUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0001"  # newest revision in migrations/versions; a test compares the two
+HEAD = "0003"  # newest revision in migrations/versions; a test compares the two
 BUSY_MS = 30_000  # how long a writer waits for its turn before it gives up
 
 
@@ -53,6 +54,11 @@ class Database:
                 yield connection
         except DBAPIError as error:
             raise _translate(error, self._engine) from error
+
+
+def utc(value: datetime) -> datetime:
+    """A time read from a row: SQLite keeps none of its zone, all ours are in UTC."""
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def tick(connection: Connection) -> int:

@@ -11,20 +11,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from rag.store.collections import Collection
 from rag.store.database import Database, tick
-from rag.store.tables import chunks, deletions, documents
-from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument
+from rag.store.similar import forget, move, remember
+from rag.store.tables import chunks, collections, deletions, documents
+from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument, Superseded
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a document came from: its address, and the SHA-256 of the bytes that were read."""
+    """Where a document came from: its address, and the SHA-256 of the bytes that were read.
+
+    ``signature``: the MinHash of its words, little-endian uint32; empty where nobody looks for documents alike.
+    ``replaces``: the content hash of the row to be replaced, "" for no row; None where any row may be replaced.
+    """
 
     uri: str
     content_hash: str
+    signature: bytes = b""
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +65,17 @@ class Documents:
         """Write a document and its chunks in one transaction, in place of the one of the same uri; returns its id.
 
         ``vectors``: shape (len(parts), collection.dimension), unit rows; kept as float16, little-endian.
-        Raises InvalidInput for another shape.
+        Raises InvalidInput for another shape, and Superseded when the row is not the one that ``source`` replaces.
         """
         expected = (len(parts), collection.dimension)
         if vectors.shape != expected:
             raise InvalidInput(f"{source.uri}: vectors of shape {vectors.shape}, expected {expected}")
         key = document_key(collection.name, source.uri)
         with self._database.write() as connection:
+            _check_replaced(connection, key, source)
             seq = tick(connection)
             _drop_chunks(connection, key, seq)
+            forget(connection, key)
             connection.execute(delete(documents).where(documents.c.id == key))
             values = {
                 "id": key,
@@ -88,12 +97,37 @@ class Documents:
             ]
             if rows:
                 connection.execute(insert(chunks), rows)
+            remember(connection, collection.id, key, source.signature)
         return key
+
+    def rename(self, collection: Collection, old: str, new: str, title: str) -> str:
+        """Give the document of uri ``old`` the uri ``new`` and ``title``; its chunks and vectors stay. Returns its id.
+
+        A chunk's heading path that begins with the old title begins with the new one after. Raises NotFound when
+        ``old`` is gone, and Superseded when ``new`` is there already.
+        """
+        before, after = document_key(collection.name, old), document_key(collection.name, new)
+        with self._database.write() as connection:
+            row = connection.execute(select(documents).where(documents.c.id == before)).one_or_none()
+            if row is None:
+                raise _not_found(before)
+            if connection.execute(select(documents.c.id).where(documents.c.id == after)).first():
+                raise Superseded(f"{new} was ingested meanwhile")
+            tick(connection)
+            values = dict(row._mapping) | {"id": after, "uri": new, "title": title, "updated_at": datetime.now(UTC)}
+            connection.execute(insert(documents).values(values))
+            connection.execute(update(chunks).where(chunks.c.document_id == before).values(document_id=after))
+            connection.execute(delete(documents).where(documents.c.id == before))
+            move(connection, before, after)
+            if title != row.title:
+                _retitle(connection, after, row.title, title)
+        return after
 
     def delete(self, document_id: str) -> None:
         """Delete a document; its chunks are gone from every search at once. Raises NotFound."""
         with self._database.write() as connection:
             _drop_chunks(connection, document_id, tick(connection))
+            forget(connection, document_id)
             if not connection.execute(delete(documents).where(documents.c.id == document_id)).rowcount:
                 raise _not_found(document_id)
 
@@ -105,16 +139,33 @@ class Documents:
             raise _not_found(document_id)
         return _stored(row, row.text)
 
+    def collection_of(self, document_id: str) -> str:
+        """The name of the collection that holds the document. Raises NotFound."""
+        query = select(collections.c.name).join(documents).where(documents.c.id == document_id)
+        with self._database.read() as connection:
+            name = connection.execute(query).scalar_one_or_none()
+        if name is None:
+            raise _not_found(document_id)
+        return str(name)
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Documents and chunks of each collection that has any, by name."""
+        numbers = (func.count(), func.coalesce(func.sum(documents.c.chunk_count), 0))
+        query = select(collections.c.name, *numbers).join(documents).group_by(collections.c.name)
+        with self._database.read() as connection:
+            return {name: (int(count), int(parts)) for name, count, parts in connection.execute(query)}
+
     def pages(self, document_ids: Iterable[str]) -> dict[str, tuple[Page, ...]]:
         """The page maps of those documents that exist, by id."""
         query = select(documents.c.id, documents.c.pages).where(documents.c.id.in_(sorted(document_ids)))
         with self._database.read() as connection:
             return {row.id: _pages(row.pages) for row in connection.execute(query)}
 
-    def all(self, collection: Collection) -> tuple[StoredDocument, ...]:
-        """The documents of a collection by uri, without their text."""
+    def all(self, collection: Collection, limit: int | None = None, offset: int = 0) -> tuple[StoredDocument, ...]:
+        """The documents of a collection by uri, without their text: all, or ``limit`` of them after ``offset``."""
         columns = [column for column in documents.c if column.name != "text"]
         query = select(*columns).where(documents.c.collection_id == collection.id).order_by(documents.c.uri)
+        query = query.limit(limit).offset(offset)
         with self._database.read() as connection:
             return tuple(_stored(row, "") for row in connection.execute(query))
 
@@ -122,6 +173,24 @@ class Documents:
 def document_key(collection: str, uri: str) -> str:
     """The id of a document: the same collection and uri give the same id, through changes and rebuilds."""
     return hashlib.sha256(f"{collection}\0{uri}".encode("utf-8", "surrogateescape")).hexdigest()[:20]
+
+
+def _check_replaced(connection: Connection, key: str, source: Source) -> None:
+    """Two ingests at once: whoever read the older bytes must not undo the newer ones."""
+    if source.replaces is None:
+        return
+    of_key = select(documents.c.content_hash).where(documents.c.id == key)
+    if (connection.execute(of_key).scalar_one_or_none() or "") != source.replaces:
+        raise Superseded(f"{source.uri} was ingested or deleted meanwhile")
+
+
+def _retitle(connection: Connection, document_id: str, old: str, new: str) -> None:
+    """Put ``new`` where chunks' heading paths begin with the title ``old``."""
+    of_document = select(chunks.c.id, chunks.c.heading).where(chunks.c.document_id == document_id)
+    for row in connection.execute(of_document).all():
+        if row.heading == old or row.heading.startswith(f"{old} > "):
+            heading = new + row.heading[len(old) :]
+            connection.execute(update(chunks).where(chunks.c.id == row.id).values(heading=heading))
 
 
 def _drop_chunks(connection: Connection, document_id: str, seq: int) -> None:

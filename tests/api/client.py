@@ -16,6 +16,7 @@ from rag.pipeline import Limits
 from rag.settings import Settings
 from tests.fakes import Shelf
 
+HOST = "http://127.0.0.1:8080"  # without a key a server answers to no other name
 LEAVE = {
     "/docs/leave.md": "Every employee has 27 days of annual leave. Unused leave expires on 31 March.",
     "/docs/oil.md": "Crude oil is measured in barrels. A barrel holds 159 litres.",
@@ -37,7 +38,7 @@ def client(
     if fresh:
         shelf.put(LEAVE)
     app = create_app(settings_for(home, **fields), lambda _settings: shelf.pipeline(generator, limits))
-    with TestClient(app, raise_server_exceptions=False) as running:
+    with TestClient(app, HOST, raise_server_exceptions=False) as running:
         yield running
 
 

@@ -145,7 +145,7 @@ def test_one_answer_at_a_time_and_429_beyond_the_queue(tmp_path: Path) -> None:
             assert go.wait(20)
             running -= 1
 
-    with client(tmp_path, HookedGenerator(hold), max_waiting=2) as http, ThreadPoolExecutor(4) as pool:
+    with client(tmp_path, HookedGenerator(hold), max_waiting=2, at_once=1) as http, ThreadPoolExecutor(4) as pool:
         ask: dict[str, Any] = {"url": "/v1/ask", "json": {"question": QUESTION}}
         first = pool.submit(http.post, **ask)
         assert started.wait(20)
@@ -224,7 +224,7 @@ async def leave_when(
             "method": "POST",
             "path": "/v1/ask",
             "query_string": b"",
-            "headers": [(b"content-type", b"application/json")],
+            "headers": [(b"content-type", b"application/json"), (b"host", b"127.0.0.1")],
             "asgi": {"spec_version": "2.3" if told_by == "receive" else "2.4"},
         }
         with anyio.fail_after(20):

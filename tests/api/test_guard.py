@@ -3,10 +3,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
+from fastapi import FastAPI, Request
 from structlog.testing import capture_logs
 
+from api.errors import add_handlers
+from api.guard import Guard
 from tests.api.client import client
 
 JSON = {"content-type": "application/json"}
@@ -61,11 +66,12 @@ def test_an_unexpected_exception_is_logged_under_an_id_and_tells_nothing(
         raise RuntimeError("secret: /home/alice")
 
     with client(tmp_path) as http, capture_logs() as logs:
-        monkeypatch.setattr("rag.retrieve.Retriever.search", fail)
+        monkeypatch.setattr("rag.retrieve.Retriever.scores", fail)
         responses = [http.post("/v1/search", json={"query": "a"}), http.post("/v1/ask", json={"question": "a"})]
         monkeypatch.undo()
         after = http.post("/v1/search", json={"query": "a"})
-    for response, entry in zip(responses, logs, strict=True):
+    errors = [entry for entry in logs if entry["log_level"] == "error"]
+    for response, entry in zip(responses, errors, strict=True):
         error = response.json()["error"]
         assert (response.status_code, error["code"]) == (500, "internal")
         assert error["detail"]["request_id"] == response.headers["x-request-id"] == entry["request_id"]
@@ -73,3 +79,41 @@ def test_an_unexpected_exception_is_logged_under_an_id_and_tells_nothing(
         assert "secret" not in response.text
         assert "Traceback" not in response.text
     assert after.status_code == 200
+
+
+def test_one_line_a_request_without_what_was_asked(tmp_path: Path) -> None:
+    with client(tmp_path) as http, capture_logs() as logs:
+        response = http.get("/v1/documents?collection=default")
+    (line,) = [entry for entry in logs if entry["event"] == "request"]
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/v1/documents", 200)
+    assert line["request_id"] == response.headers["x-request-id"]
+
+
+def test_a_body_that_stops_coming_is_a_408(tmp_path: Path) -> None:
+    sent: list[dict[str, object]] = []
+
+    async def scenario() -> None:
+        inner = FastAPI()
+        add_handlers(inner)
+
+        @inner.post("/v1/ask")
+        async def read(request: Request) -> str:
+            return str(len(await request.body()))
+
+        messages = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+        async def receive() -> dict[str, object]:
+            if messages:
+                return messages.pop()
+            await anyio.sleep_forever()
+            raise AssertionError("never ends")
+
+        async def send(message: Any) -> None:
+            sent.append(dict(message))
+
+        scope = {"type": "http", "method": "POST", "path": "/v1/ask", "query_string": b"", "headers": []}
+        with anyio.fail_after(10):
+            await Guard(inner, pause_s=0.05)(scope, receive, send)
+
+    anyio.run(scenario)
+    assert sent[0]["status"] == 408

@@ -10,7 +10,7 @@ from api.app import create_app
 from rag.pipeline import Pipeline
 from rag.settings import Settings
 from rag.types import ModelMissing, StoreUnavailable
-from tests.api.client import client, settings_for
+from tests.api.client import HOST, client, settings_for
 from tests.fakes import Shelf
 
 CURE = "smollm2-135m is not there; run: answerable models pull"
@@ -36,7 +36,7 @@ def test_a_server_without_weights_starts_says_the_cure_and_loads_them_later(
             raise ModelMissing(CURE)
         return shelf.pipeline()
 
-    with TestClient(create_app(settings_for(tmp_path), load), raise_server_exceptions=False) as http:
+    with TestClient(create_app(settings_for(tmp_path), load), HOST, raise_server_exceptions=False) as http:
         missing = [http.get("/readyz"), http.post("/v1/ask", json={"question": "a"})]
         missing += [http.post("/v1/search", json={"query": "a"})]
         alive = http.get("/healthz")

@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 ANSWER_FIELDS = {
-    "id", "question", "answer", "abstained", "reason", "support", "unanswerable", "claims", "passages", "usage",
-    "timings_ms", "models",
+    "id", "question", "answer", "abstained", "reason", "support", "unanswerable", "answerable", "claims",
+    "passages", "usage", "timings_ms", "models",
 }  # fmt: skip
 METRICS = {
     "n", "em", "f1", "rouge_l", "answer_rate", "refusal_precision", "refusal_recall", "refusal_f1", "support_auroc",
@@ -89,7 +89,7 @@ def test_the_index_is_looked_at_broken_and_mended(cli: Cli) -> None:
     (stats,) = [row for row in cli.json("index", "stats")["indexes"] if row["collection"] == "default"]
     assert stats["vectors"] == stats["rows"] > 0 and stats["problem"] == ""
     assert cli.json("doctor")["problems"] == 0
-    for path in (cli.home / "index").glob("*/vectors-*.faiss"):
+    for path in (cli.home / "index").glob("*/vectors-*"):
         path.write_bytes(path.read_bytes()[:-10])
     broken = cli("doctor")
     assert broken.returncode == 1 and "doctor --repair" in broken.stdout

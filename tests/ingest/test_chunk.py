@@ -132,12 +132,20 @@ def test_table_rows_stay_whole_and_name_their_columns() -> None:
     builder.table([["Article", "Price", "Remark"], *rows], headed=True)
     chunks = _chunks(builder.finish("List", "test/1"))
     assert len(chunks) > 3
-    whole = {" | ".join(row) for row in rows}
+    whole = {f"Article: {article} | Price: {price} | Remark: {remark}" for article, price, remark in rows}
     for one in chunks[1:]:
         assert set(one.text.split("\n")) <= whole
-        assert one.heading == "Prices > Article | Price | Remark"
-    assert chunks[0].heading == "Prices"
+    assert {one.heading for one in chunks} == {"Prices"}
     assert sum(one.text.count("Article 17 ") for one in chunks) == 1
+
+
+def test_a_chunk_within_a_row_too_long_for_one_names_the_columns() -> None:
+    builder = TextBuilder()
+    builder.heading(1, "Prices")
+    builder.table([["Article", "Remark"], ["Skua", _words(900)]], headed=True)
+    chunks = _chunks(builder.finish("List", "test/1"))
+    assert len(chunks) > 2 and chunks[0].heading == "Prices"
+    assert {one.heading for one in chunks[1:]} == {"Prices > Article | Remark"}
 
 
 def test_code_that_fits_stays_whole() -> None:

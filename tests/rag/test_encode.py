@@ -313,7 +313,7 @@ def test_broken_tokenizer_file_is_broken(tmp_path: Path) -> None:
 def test_batches_hold_each_row_once_at_one_padded_length_within_the_budget() -> None:
     draw = random.Random(3)
     lengths = [draw.randint(2, 256) for _ in range(500)]
-    batches = list(encode._batches(lengths))
+    batches = list(encode.length_batches(lengths))
     assert sorted(row for batch in batches for row in batch) == list(range(500))
     widths = []
     for batch in batches:

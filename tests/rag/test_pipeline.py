@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from rag.generate import Piece
-from rag.pipeline import Answered, ClaimChecked, Limits, PassagesFound, TextWritten, page_at, search_text
+from rag.pair_tokens import Pair, PairTokenizer
+from rag.pipeline import Answered, ClaimChecked, Limits, PassagesFound, TextWritten, page_at
 from rag.policy import REFUSAL, Policy
 from rag.prompt import NO_ANSWER, Prompt
+from rag.reader import Calibration, Reader
 from rag.store import Source
-from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument, Question, Turn, Verdict
+from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument, Question, Verdict
 from rag.wire import answer_json
 from tests.fakes import EchoGenerator, Shelf
+from tests.pairs import write_base
 
 TEXTS = {
     "/heater.txt": "The heater switches on below three degrees. It draws nine watts.",
@@ -149,20 +154,14 @@ def test_page_at_the_edges() -> None:
     assert page_at((), 5) is None
 
 
-def test_a_follow_up_is_searched_with_the_question_before_it() -> None:
-    history = (Turn("user", "Tell me of the heater"), Turn("assistant", "It heats."))
-    assert search_text(Question("And its power?", history=history)) == "Tell me of the heater And its power?"
-    assert search_text(Question("And its power?")) == "And its power?"
-
-
 def test_the_wire_form_is_plain_json(shelf: Shelf) -> None:
     body = answer_json(shelf.pipeline().answer(Question("When does the heater switch on below three degrees?")))
     assert json.loads(json.dumps(body)) == body
     assert list(body) == [
-        "id", "question", "answer", "abstained", "reason", "support", "unanswerable", "claims", "passages", "usage",
-        "timings_ms", "models",
+        "id", "question", "answer", "abstained", "reason", "support", "unanswerable", "answerable", "claims",
+        "passages", "usage", "timings_ms", "models",
     ]  # fmt: skip
-    assert set(body["claims"][0]) == {"text", "start", "end", "support", "verdict", "citations"}
+    assert set(body["claims"][0]) == {"text", "start", "end", "support", "verdict", "citations", "unsupported"}
     assert set(body["passages"][0]) == {"document_id", "title", "uri", "page", "start", "end", "quote", "score"}
     assert set(body["timings_ms"]) == {"retrieve", "rerank", "generate", "verify", "total"}
     assert set(body["models"]) == {"generator", "retriever", "reranker", "verifier"}
@@ -199,3 +198,52 @@ def test_doubt_is_unknown_where_the_generator_was_not_asked(shelf: Shelf) -> Non
     pipeline = replace(shelf.pipeline(Doubts(0.9)), policy=Policy(min_similarity=1.1))
     answer = pipeline.answer(Question("When does the heater switch on?"))
     assert answer.abstained and answer.unanswerable is None
+
+
+class Points:
+    """Stands for a reader's model: the answer is the word with the id given, and none is as unlikely as said."""
+
+    def __init__(self, word: int, margin: float):
+        self._word, self._margin = word, margin
+
+    def run(self, pairs: Sequence[Pair]) -> list[tuple[Any, ...]]:
+        found = []
+        for pair in pairs:
+            logits = np.full((len(pair), 2), -9.0, dtype=np.float32)
+            logits[0], logits[pair.ids == self._word] = 0.0, self._margin / 2
+            found.append((logits,))
+        return found
+
+
+def reading(folder: Path, word: str, margin: float) -> Reader:
+    tokenizer = PairTokenizer(write_base(folder / "base", TEXTS.values()) / "tokenizer.json")
+    return Reader(Points(int(tokenizer.read([word])[0].ids[0]), margin), tokenizer, Calibration(), "points", "0")
+
+
+@pytest.mark.parametrize("text", ["Quite another matter entirely.", NO_ANSWER])
+def test_what_would_be_refused_is_tried_once_more_with_the_readers_span(
+    shelf: Shelf, tmp_path: Path, text: str
+) -> None:
+    pipeline = replace(shelf.pipeline(Says(text)), reader=reading(tmp_path, "nine", 9.0))
+    answer = pipeline.answer(Question("What does the heater draw in watts?"))
+    assert not answer.abstained and answer.answer == "nine" and answer.support == 1.0
+    (citation,) = answer.claims[0].citations
+    assert "nine watts" in citation.quote
+
+
+@pytest.mark.parametrize(("word", "margin", "read_below"), [("nine", 0.0, 0.2), ("nine", 9.0, 0.0)])
+def test_a_doubtful_reader_or_a_policy_without_one_still_refuses(
+    shelf: Shelf, tmp_path: Path, word: str, margin: float, read_below: float
+) -> None:
+    pipeline = replace(
+        shelf.pipeline(Says(NO_ANSWER)), reader=reading(tmp_path, word, margin), policy=Policy(read_below=read_below)
+    )
+    answer = pipeline.answer(Question("What does the heater draw in watts?"))
+    assert answer.abstained and "the generator found no answer" in answer.reason
+
+
+def test_only_the_claims_of_the_answer_that_stands_are_told(shelf: Shelf, tmp_path: Path) -> None:
+    pipeline = replace(shelf.pipeline(Says("Quite another matter.")), reader=reading(tmp_path, "nine", 9.0))
+    events = list(pipeline.events(Question("What does the heater draw in watts?")))
+    told = [event.claim.text for event in events if isinstance(event, ClaimChecked)]
+    assert told == ["nine"]

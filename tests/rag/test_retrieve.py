@@ -97,7 +97,7 @@ def test_expressions(query: str, expression: str) -> None:
 
 def test_ranking_given_passages_by_cosine(shelf: Shelf) -> None:
     passages = [Passage(0, uri, "", uri, 0, len(text), text) for uri, text in TEXTS.items()]
-    hits = shelf.retriever.rank("battery field year", passages, 2)
+    hits = shelf.retriever.rank("battery field year", passages, 2).hits
     assert next(hit.passage.uri for hit in hits) == "/battery.txt"
     assert len(hits) == 2
-    assert shelf.retriever.rank("battery", [], 2) == ()
+    assert shelf.retriever.rank("battery", [], 2).hits == ()

@@ -27,7 +27,7 @@ def test_tables_are_rows_with_their_header() -> None:
     builder = TextBuilder()
     builder.table([["", "Q1", "Q2"], ["North", "1", ""], ["", "", ""], ["South", "", "4"]])
     document = builder.finish("t", "test/1")
-    assert document.text == "| Q1 | Q2\nNorth | 1\nSouth | | 4"
+    assert document.text == "| Q1 | Q2\nNorth | Q1: 1\nSouth | Q2: 4"
     assert {block.header for block in document.blocks} == {"| Q1 | Q2"}
 
 

@@ -33,13 +33,13 @@ def test_a_sphinx_page_is_read_without_its_frame() -> None:
     assert document.text == (
         "shutil — Files\n\nOffers high-level operations\non files & folders. See 10^6 and note1.\n\n"
         "def f():\n    return 1\n\nshutil.copy(src, dst)\n\nCopies.\n\nReturns\n\nA path.\n\nLists\n\n"
-        "3. three\n\nmore\n\n- inner\n4. four\n\nSizes\n\nName | Size\nint (or i) | 4"
+        "3. three\n\nmore\n\n- inner\n4. four\n\nSizes\n\nName | Size\nName: int (or i) | Size: 4"
     )
     assert _headings(document) == [(1, "shutil — Files"), (7, "shutil.copy(src, dst)"), (2, "Lists")]
     kinds = {(block.kind, document.text[block.start : block.end], block.header) for block in document.blocks}
     assert {
         ("code", "def f():\n    return 1", ""),
-        ("table", "int (or i) | 4", "Name | Size"),
+        ("table", "Name: int (or i) | Size: 4", "Name | Size"),
         ("list", "- inner", ""),
     } <= kinds
 

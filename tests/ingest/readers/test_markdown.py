@@ -51,13 +51,13 @@ def test_what_a_reader_sees_stays_and_markup_goes() -> None:
     assert document.text == (
         "Overview\n\nSome emphasis, code_span and a link. Second line of it. snake_case_name stays. Hard\nbreak.\n\n"
         "Steps\n\n1. Open it.\n2. Close it.\n- with a nested item\n\nand more text\n\n- [ ] bullet alt text\n\n"
-        "# no heading\nx_y  =  1\n\nName | Price\nA | B | 5\n\nBoxed words & more\n\nquoted text\n\n"
+        "# no heading\nx_y  =  1\n\nName | Price\nName: A | B | Price: 5\n\nBoxed words & more\n\nquoted text\n\n"
         "Term struck\nend ©"
     )
     assert [(h.level, document.text[h.start : h.end]) for h in document.headings] == [(1, "Overview"), (2, "Steps")]
     kinds = [(block.kind, document.text[block.start : block.end], block.header) for block in document.blocks]
     assert ("code", "# no heading\nx_y  =  1", "") in kinds
-    assert ("table", "A | B | 5", "Name | Price") in kinds
+    assert ("table", "Name: A | B | Price: 5", "Name | Price") in kinds
 
 
 def test_the_title_is_the_first_heading_or_the_file_name() -> None:

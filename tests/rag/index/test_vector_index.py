@@ -6,12 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.index import VectorIndex, _on_device
+from rag.index import IndexOptions, VectorIndex
+from rag.index.gpu import gpus
 from rag.store import Collection, Source, Store
 from rag.types import Chunk, IndexBroken, ParsedDocument
 
@@ -52,7 +52,7 @@ def brute_force(store: Store, collection: Collection, queries: NDArray[np.float3
 
 
 def files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*/vectors-*.faiss"))
+    return sorted(folder.glob("*/vectors-*.npy"))
 
 
 def assert_exact(index: VectorIndex, store: Store, collection: Collection, k: int = 5) -> None:
@@ -112,7 +112,12 @@ def test_saving_keeps_one_file(store: Store, collection: Collection, folder: Pat
         put(store, collection, f"/{seed}", 5, seed)
         index.save(collection)
     assert len(files(folder)) == 1
-    assert not list(folder.glob("*/*.draft"))
+    assert sorted(path.name.split("-")[0] for path in folder.glob("*/*")) == [
+        "ids",
+        "manifest.json",
+        "vectors",
+        "write.lock",
+    ]
 
 
 def cut_short(folder: Path) -> None:
@@ -153,7 +158,7 @@ def set_in_manifest(folder: Path, **changes: object) -> None:
         (lambda folder: set_in_manifest(folder, dimension=384), "dimension is 384"),
         (lambda folder: set_in_manifest(folder, format=99), "format is 99"),
         (lambda folder: set_in_manifest(folder, surprise=1), "surprise"),
-        (lambda folder: set_in_manifest(folder, file="../../etc/passwd"), "No such file"),
+        (lambda folder: set_in_manifest(folder, files={"../../etc/passwd": ""}), "No such file"),
     ],
     ids=["cut", "flipped", "missing", "manifest", "ahead", "encoder", "store", "dimension", "format", "field", "path"],
 )
@@ -197,7 +202,7 @@ def test_check_finds_rows_the_index_lacks(store: Store, collection: Collection, 
     index = VectorIndex(folder, store)
     index.save(collection)
     view = index._view(collection)
-    view._index.remove_ids(np.array([3, 4], dtype=np.int64))
+    view._alive = ~np.isin(view._sealed.ids, [3, 4])
     assert "2 rows are missing from the index, 0 entries have no row" in index.check(collection).problem
     index.rebuild(collection)
     assert index.check(collection).problem == ""
@@ -233,10 +238,8 @@ def test_vectors_by_id(store: Store, collection: Collection, folder: Path) -> No
 def test_without_a_gpu_the_device_setting_changes_nothing(store: Store, collection: Collection, folder: Path) -> None:
     """As far as a machine without a GPU can test: the CUDA setting falls back to the same index object."""
     put(store, collection, "/a", 10, seed=1)
-    index = VectorIndex(folder, store, device="cuda")
-    if not hasattr(faiss, "get_num_gpus") or faiss.get_num_gpus() == 0:
-        view = index._view(collection)
-        assert _on_device(view._index, "cuda") is view._index
+    index = VectorIndex(folder, store, IndexOptions(device="cuda"))
+    assert index._view(collection)._sealed.on_gpu is None or gpus()
     assert_exact(index, store, collection)
     index.save(collection)
-    assert VectorIndex(folder, store, device="cpu").check(collection).problem == ""
+    assert VectorIndex(folder, store).check(collection).problem == ""

@@ -1,0 +1,71 @@
+"""Runs the application under uvicorn: refuses to listen where it must not, hangs up on clients that never ask."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from api.access import is_loopback
+from api.app import create_app
+from rag.build import build_store
+from rag.settings import Settings
+from rag.types import InvalidInput
+
+GRACE_S = 10  # that answers being written get after SIGTERM
+HEADERS_S = 15.0  # that a client may take to send the first line and the headers of its first request
+_CONNECTIONS = 512  # more are answered 503 at once
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 for clients that ask within HEADERS_S; uvicorn itself waits for ever for the first byte."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._deadline = asyncio.get_running_loop().call_later(HEADERS_S, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _give_up(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal comes. Raises InvalidInput for an address beyond this machine without any key."""
+    require_keys(settings)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        access_log=False,  # api/guard.py writes one line a request, with its id
+        http=PatientProtocol,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+def require_keys(settings: Settings) -> None:
+    """Raises InvalidInput for an address that others reach, as long as no key was made."""
+    if is_loopback(settings.host):
+        return
+    store = build_store(settings)
+    try:
+        if not store.keys.any():
+            raise InvalidInput(
+                f"--host {settings.host}: others can reach this address, and there is no access key yet; make one "
+                "with: answerable keys create NAME --role admin"
+            )
+    finally:
+        store.close()

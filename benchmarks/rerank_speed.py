@@ -1,0 +1,76 @@
+"""Reranking 30 passages of 200 tokens: ours (OpenVINO, int8, one call) to sentence-transformers' CrossEncoder in fp32.
+
+    python -m benchmarks.rerank_speed --base MODELS/minilm-l6 [--reranker MODELS/answerable-rerank]
+
+Both read the same pairs, by turns, on the same threads; the best of the rounds counts. The baseline is a CrossEncoder
+of the same shape with two labels over the base's weights: speed does not depend on what was learnt. Without --reranker
+an untrained one is made of the base, by the same conversion.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from sentence_transformers import CrossEncoder
+
+from rag.rerank import OpenVinoReranker
+from rag.rerank_export import export_reranker
+
+PASSAGES, WORDS = 30, 172  # words of one token each, with heading and question about 200
+
+
+def main() -> None:
+    """Print milliseconds of each and the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--reranker", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    question, passages = texts()
+    with tempfile.TemporaryDirectory() as folder:
+        ours = OpenVinoReranker(given.reranker or untrained(given.base, Path(folder)))
+        theirs = CrossEncoder(str(given.base), num_labels=2, max_length=256, device="cpu", local_files_only=True)
+        pairs = [(question, passage) for passage in passages]
+        best = [np.inf, np.inf]
+        for _ in range(given.rounds):
+            best[0] = min(best[0], timed(lambda: ours.logits(question, passages)))
+            best[1] = min(best[1], timed(lambda: theirs.predict(pairs, batch_size=PASSAGES, show_progress_bar=False)))
+    print(f"ours {1000 * best[0]:.0f} ms, CrossEncoder fp32 {1000 * best[1]:.0f} ms, ratio {best[0] / best[1]:.3f}")
+
+
+def texts() -> tuple[str, list[str]]:
+    """A question of twelve tokens and passages of plain words."""
+    words = "the heater switches on below three degrees and draws nine watts from its battery all winter".split()
+    draw = np.random.default_rng(0)
+    passages = [" ".join(draw.choice(words, WORDS)) for _ in range(PASSAGES)]
+    return "how long does the battery of the heater last in winter?", passages
+
+
+def untrained(base: Path, folder: Path) -> Path:
+    """A reranker with the base's weights and a head of noise."""
+    weights = load_file(base / "model.safetensors")
+    layers = {f"bert.{name}": value for name, value in weights.items() if name.startswith("encoder.")}
+    width = weights["encoder.layer.0.output.dense.bias"].shape[0]
+    head = np.random.default_rng(0).normal(size=(2, 2 * width)).astype(np.float16)
+    trained = folder / "adapter_model.safetensors"
+    save_file(layers | {"head.weight": head, "head.bias": np.zeros(2, dtype=np.float16)}, trained)
+    (folder / "out").mkdir()
+    export_reranker(base, trained, folder / "out", "untrained")
+    return folder / "out"
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

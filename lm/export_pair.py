@@ -1,0 +1,46 @@
+"""A pair encoder as an OpenVINO graph: int8 weights, one asymmetric scale an output row; activations are quantised by
+the CPU plugin while running, as for the retriever (rag/encode_export.py).
+
+The heads keep full precision: with int8 weights and two or more streams, OpenVINO 2026's CPU plugin gives a layer of
+one output garbage (logits in the hundreds where torch has tenths); with one stream it does not.
+
+    inputs    input_ids, attention_mask, token_type_ids (B, T) i64
+    outputs   span: spans (B, T, 2) f32          check: labels (B, 3) f32, wrong (B, T) f32
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lm.ov import ov
+from lm.pair_encoder import PairEncoder
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_HEADS = ("__module.token", "__module.label")
+
+
+def export_pair(model: PairEncoder, path: Path, weights: str = "int8") -> None:
+    """Write ``path`` (.xml) and its .bin. weights: "int8" or "float32"; ValueError for others."""
+    if weights not in ("int8", "float32"):
+        raise ValueError(f"weights {weights!r} is not one of int8, float32")
+    example = {name: np.ones((2, 9), dtype=np.int64) for name in INPUTS}
+    ports = [(name, [-1, -1]) for name in INPUTS]
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # tracing warns of branches that are constant for this model
+        graph = ov.convert_model(model.eval(), example_input=example, input=ports)
+    if weights == "int8":
+        import nncf
+
+        heads = [
+            node.get_friendly_name()
+            for node in graph.get_ordered_ops()
+            if node.get_type_name() == "MatMul" and node.get_friendly_name().startswith(_HEADS)
+        ]
+        kept = nncf.IgnoredScope(names=heads)
+        graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=kept)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ov.save_model(graph, path, compress_to_fp16=False)

@@ -1,0 +1,122 @@
+"""Runs a trained pair encoder (lm/pair_encoder.py) through OpenVINO: int8, many pairs at once, on the CPU.
+
+A folder of HOME/models that holds one is pair.json (PairCard), openvino_model.xml and .bin, and tokenizer.json. Each
+row is padded to a multiple of 8 of its own length, so what comes out for a pair does not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.encode import IR_FILE, TOKENIZER_FILE, compile_int8, length_batches, padded_length, sha256_of
+from rag.pair_tokens import Pair, PairTokenizer
+from rag.types import ModelBroken, ModelMissing
+
+CARD_FILE = "pair.json"
+PAIR_WEIGHTS = "weights.safetensors"  # as shipped in models/; the graph is made of it at pull time
+GRAPH_FILES = (IR_FILE, str(Path(IR_FILE).with_suffix(".bin")), TOKENIZER_FILE)
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class PairCard:
+    """What a model folder says of itself: its head, the most tokens of a row, and numbers fitted after training.
+
+    ``calibration`` holds what the head's user fitted (temperatures, biases). ``hashes`` are of the files it runs on;
+    empty as shipped in models/, filled in when the graph is made.
+    """
+
+    name: str
+    head: str
+    max_tokens: int
+    calibration: dict[str, float] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> PairCard:
+        """Raises ModelMissing without the file, ModelBroken when it cannot be understood."""
+        path = folder / CARD_FILE
+        try:
+            card = cls(**json.loads(path.read_text("utf-8")))
+            numbers = [float(value) for value in card.calibration.values()]
+        except FileNotFoundError:
+            raise ModelMissing(f"{folder} holds no pair encoder ({CARD_FILE} is missing)") from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise ModelBroken(f"{path} cannot be read ({error}); run: answerable models pull") from error
+        if not all(np.isfinite(numbers)):
+            raise ModelBroken(f"{path}: calibration {card.calibration} must be finite numbers; fit it again")
+        return card
+
+    def fingerprint(self) -> str:
+        """12 hex digits over the graph, its tokenizer and the calibration."""
+        parts = [*(self.hashes[name] for name in GRAPH_FILES), json.dumps(self.calibration, sort_keys=True)]
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
+
+
+class PairModel:
+    """The graph of a folder, compiled. Safe to call from several threads. ``threads``: 0 for all cores."""
+
+    def __init__(self, folder: Path, head: str, threads: int = 0) -> None:
+        self.card = PairCard.read(folder)
+        if self.card.head != head:
+            raise ModelBroken(f"{folder / CARD_FILE} is of a {self.card.head!r} model, not of a {head!r} one")
+        for name in GRAPH_FILES:
+            try:
+                found = sha256_of(folder / name)
+            except OSError as error:
+                raise ModelBroken(f"{folder / name} cannot be read ({error}); run: answerable models pull") from error
+            if found != self.card.hashes.get(name):
+                raise ModelBroken(f"{folder / name} was altered; remove the folder and run: answerable models pull")
+        self.tokenizer = PairTokenizer(folder / TOKENIZER_FILE)
+        self.fingerprint = self.card.fingerprint()
+        self._streams = threads or len(os.sched_getaffinity(0))
+        self._compiled = compile_int8(folder / IR_FILE, self._streams)
+
+    def run(self, pairs: Sequence[Pair]) -> list[tuple[Floats, ...]]:
+        """For each pair the outputs of its head, as in lm/export_pair.py without B; token axes cut to the pair."""
+        found: list[tuple[Floats, ...]] = [()] * len(pairs)
+        running: deque[tuple[Any, list[int]]] = deque()
+        for rows in length_batches([len(pair) for pair in pairs]):
+            free = len(running) < self._streams
+            request = self._compiled.create_infer_request() if free else _collect(running, pairs, found)
+            request.start_async(_tensors([pairs[row] for row in rows]))
+            running.append((request, rows))
+        while running:
+            _collect(running, pairs, found)
+        return found
+
+
+def _collect(running: deque[tuple[Any, list[int]]], pairs: Sequence[Pair], found: list[tuple[Floats, ...]]) -> Any:
+    """Wait for the request that was started first, put its results into their places, and return it, free again."""
+    request, rows = running.popleft()
+    request.wait()
+    outputs = [np.array(request.get_output_tensor(place).data) for place in range(len(request.model_outputs))]
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise ModelBroken("the model gave numbers that are none; remove its folder and run: answerable models pull")
+    width = padded_length(len(pairs[rows[0]]))  # labels (B, 3) have no axis of tokens, and no padded length is 3
+    for place, row in enumerate(rows):
+        length = len(pairs[row])
+        found[row] = tuple(out[place, :length] if out.shape[1] == width else out[place] for out in outputs)
+    return request
+
+
+def _tensors(pairs: Sequence[Pair]) -> dict[str, NDArray[np.int64]]:
+    width = padded_length(max(map(len, pairs)))
+    ids = np.zeros((len(pairs), width), dtype=np.int64)  # (B, T)
+    mask, types = np.zeros_like(ids), np.zeros_like(ids)  # (B, T)
+    for place, pair in enumerate(pairs):
+        ids[place, : len(pair)] = pair.ids
+        mask[place, : len(pair)] = 1
+        types[place, pair.second_at : len(pair)] = 1
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
