@@ -1,16 +1,17 @@
-"""How DENSE_WEIGHT of rag/retrieve.py was chosen: nDCG@10 of every weight on dev retrieval sets.
+"""How the weights of rag/fusion.py were chosen: nDCG@10 of every weight on dev retrieval sets.
 
     python -m benchmarks.fit_fusion FOLDER...          each in the layout of `eval retrieval`
 
 Prints a line a weight: dense alone is 1, BM25 alone is 0, and the mean over the sets is what decides. Reciprocal rank
-fusion with k = 60 (Cormack, Clarke and Buettcher 2009) is printed for comparison.
+fusion with k = 60 (Cormack, Clarke and Buettcher 2009) is printed for comparison, and last the weight that moves with the query.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from eval.ranking import ranking_metrics
@@ -45,8 +46,10 @@ def main() -> None:
     gathered = {data.name: (data, gather(data)) for data in sets}
     print("weight  " + "  ".join(f"{name:>12}" for name in gathered) + "          mean")
     for weight in WEIGHTS:
-        report(f"{weight:6}", [score(data, found, weight) for data, found in gathered.values()])
-    report("   rrf", [score(data, found, None) for data, found in gathered.values()])
+        fixed = partial(by_weight, weight)
+        report(f"{weight:6}", [score(data, found, fixed) for data, found in gathered.values()])
+    report("   rrf", [score(data, found, reciprocal_ranks) for data, found in gathered.values()])
+    report(" query", [score(data, found, by_query) for data, found in gathered.values()])
 
 
 def gather(data: RetrievalSet) -> dict[str, Candidates]:
@@ -66,14 +69,25 @@ def candidates(retriever: Retriever, query: str) -> Candidates:
     return Candidates(dense, bm25, {key: passage.uri for key, passage in passages.items()})
 
 
-def score(data: RetrievalSet, found: Mapping[str, Candidates], weight: float | None) -> float:
-    """nDCG@10 over all queries; ``weight`` None: reciprocal rank fusion."""
+def score(
+    data: RetrievalSet, found: Mapping[str, Candidates], fusion: Callable[[Candidates], Mapping[int, float]]
+) -> float:
+    """nDCG@10 over all queries, of the order that ``fusion`` gives."""
     ranked = {}
     for key, each in found.items():
-        scores = reciprocal_ranks(each) if weight is None else fuse(each.dense, each.bm25, weight)
-        order = best_first(scores)
+        order = best_first(fusion(each))
         ranked[key] = list(dict.fromkeys(each.document[chunk] for chunk in order))
     return float(ranking_metrics(data.qrels, ranked)["ndcg@10"] or 0.0)
+
+
+def by_weight(weight: float, each: Candidates) -> dict[int, float]:
+    """Fused with a fixed share of the cosine."""
+    return fuse(each.dense, each.bm25, weight)
+
+
+def by_query(each: Candidates) -> dict[int, float]:
+    """Fused as the product does, with the share that the query tells."""
+    return fuse(each.dense, each.bm25)
 
 
 def reciprocal_ranks(each: Candidates) -> dict[int, float]:
