@@ -3,7 +3,8 @@
     python -m benchmarks.fit_fusion FOLDER...          each in the layout of `eval retrieval`
 
 Prints a line a weight: dense alone is 1, BM25 alone is 0, and the mean over the sets is what decides. Reciprocal rank
-fusion with k = 60 (Cormack, Clarke and Buettcher 2009) is printed for comparison, and last the weight that moves with the query.
+fusion with k = 60 (Cormack, Clarke and Buettcher 2009) is printed for
+comparison, and last the weight that moves with the query.
 """
 
 from __future__ import annotations
