@@ -51,8 +51,8 @@ class Sealed:
             return np.full((len(queries), k), -1, dtype=np.int64), np.full((len(queries), k), -np.inf, dtype=np.float32)
         depth = min(families.depth(self.family, k), standing)
         # a filter that leaves few, or a wish for most of what stands: no approximation is worth its misses
-        few = alive is not None and standing <= len(self.ids) // 4
-        if self.family is not Family.EXACT and standing <= _SCAN_UP_TO and (few or 4 * depth >= standing):
+        few = alive is not None and standing <= min(_SCAN_UP_TO, len(self.ids) // 4)
+        if self.family is not Family.EXACT and (few or 4 * depth >= standing):
             every = np.arange(len(self.ids)) if alive is None else np.flatnonzero(alive)
             rows = np.broadcast_to(every, (len(queries), standing))
         else:
