@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file, save_file
 from sentence_transformers import CrossEncoder
 
@@ -30,11 +31,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--reranker", type=Path)
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     question, passages = texts()
     with tempfile.TemporaryDirectory() as folder:
-        ours = OpenVinoReranker(given.reranker or untrained(given.base, Path(folder)))
+        torch.set_num_threads(given.threads)
+        ours = OpenVinoReranker(given.reranker or untrained(given.base, Path(folder)), given.threads)
         theirs = CrossEncoder(str(given.base), num_labels=2, max_length=256, device="cpu", local_files_only=True)
         pairs = [(question, passage) for passage in passages]
         best = [np.inf, np.inf]

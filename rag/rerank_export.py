@@ -49,9 +49,7 @@ def export_reranker(parent: Path, trained: Path, out: Path, name: str) -> None:
     if head.keys() != {"weight", "bias"}:
         raise ModelBroken(f"{trained} has no head of a reranker; check the repository out again")
     graph = _graph(out, head["weight"].astype(np.float32), head["bias"].astype(np.float32))
-    import nncf
-
-    ov.save_model(nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM), out / IR_FILE, False)
+    ov.save_model(graph, out / IR_FILE, compress_to_fp16=False)
     calibration = trained.parent / CALIBRATION_FILE
     if calibration.is_file():
         shutil.copy(calibration, out / CALIBRATION_FILE)
@@ -102,6 +100,10 @@ def _graph(folder: Path, weight: NDArray[np.float32], bias: NDArray[np.float32])
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelBroken(f"{folder} holds no model of the BERT family: {error}") from error
         graph = ov.convert_model(bert, example_input=example, input=[(name, [-1, -1]) for name in example])
+    import nncf
+
+    # before the head is put on: two rows of weights are no work to speak of, and every digit of theirs counts
+    graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
     states = graph.output(0).get_node().input_value(0)  # (N, T, C)
     mask = ops.unsqueeze(ops.convert(graph.input("attention_mask"), "f32"), np.int64(2))  # (N, T, 1)
     total = ops.reduce_sum(ops.multiply(states, mask), np.int64(1))  # (N, C)
