@@ -174,7 +174,7 @@ def test_each_of_our_errors_has_its_status(
         raise error
 
     with client(tmp_path) as http:
-        monkeypatch.setattr("rag.retrieve.Retriever.scores", fail)
+        monkeypatch.setattr("rag.retrieve.Retriever._first_stage", fail)
         for path, body in (("/v1/ask", {"question": "a"}), ("/v1/search", {"query": "a"})):
             assert check(http.post(path, json=body), status, error.code) == "v"
 

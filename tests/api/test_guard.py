@@ -66,7 +66,7 @@ def test_an_unexpected_exception_is_logged_under_an_id_and_tells_nothing(
         raise RuntimeError("secret: /home/alice")
 
     with client(tmp_path) as http, capture_logs() as logs:
-        monkeypatch.setattr("rag.retrieve.Retriever.scores", fail)
+        monkeypatch.setattr("rag.retrieve.Retriever._first_stage", fail)
         responses = [http.post("/v1/search", json={"query": "a"}), http.post("/v1/ask", json={"question": "a"})]
         monkeypatch.undo()
         after = http.post("/v1/search", json={"query": "a"})
