@@ -227,7 +227,7 @@ def attention_bias(ids: Tensor, mask: Tensor | None, past: int, dtype: torch.dty
     """0 where a token (axis T) may look at another (axis S), -inf where not: later, or padding; (B, 1, T, S).
 
     None stands for plainly causal. A token always sees itself, so that padding on the left, which sees nothing else,
-    gives numbers to ignore and not NaN. Numbers and not truth values, with which OpenVINO's attention is five times
+    gives numbers to ignore and not NaN. Numbers and not truth values, with which OpenVINO's attention is several times
     slower.
     """
     length = ids.shape[1]
