@@ -118,7 +118,7 @@ def fingerprint(model: Decoder) -> str:
 def save_adapter(model: Decoder, folder: Path, base_sha256: str, shape: LoraShape) -> None:
     """Write the adapter of ``model`` in bf16. An interrupted write leaves what was there before."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {_file_name(name): value.detach().bfloat16() for name, value in adapter_weights(model).items()}
+    weights = {_file_name(name): value.detach().bfloat16().cpu() for name, value in adapter_weights(model).items()}
     unfinished = folder / (WEIGHTS_FILE + ".part")
     save_file(weights, unfinished, metadata={"format": "pt"})
     (folder / CONFIG_FILE).write_text(json.dumps(_config(model, base_sha256, shape), indent=2) + "\n", encoding="utf-8")

@@ -84,7 +84,8 @@ def from_base(folder: Path, head: str) -> PairEncoder:
 def save_compact(model: PairEncoder, path: Path) -> None:
     """Write the one file of a trained model, through a file beside it. Raises OSError or SafetensorError."""
     tensors: dict[str, Tensor] = {}
-    for name, weight in model.state_dict().items():
+    for name, value in model.state_dict().items():
+        weight = value.cpu()
         if name == _WORDS:
             scale = (weight.abs().amax(dim=1, keepdim=True) / 127).clamp_min(1e-12)  # (V, 1)
             tensors[name] = (weight / scale).round().to(torch.int8)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lm.tokenizer import Message, Tokenizer
@@ -20,7 +22,7 @@ from train.forward import PADDING, PREFIX, Batch
 from train.recipes import Example, Group
 
 PASSAGE_TOKENS = 900  # as in rag/pipeline.py
-_POOL = 64  # rows sorted by length together: enough for little padding, few enough to keep the order random
+_POOL = 256  # rows sorted by length together: enough for little padding, few enough to keep the order random
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,42 @@ class Row:
     examples: int
 
 
-def row_from_json(fields: dict[str, Any]) -> Row:
-    """A row from what json.loads makes of dataclasses.asdict(row). Raises KeyError or TypeError for anything else."""
-    return Row(
-        ids=tuple(fields["ids"]),
-        positions=tuple(fields["positions"]),
-        branches=tuple(fields["branches"]),
-        learnt=tuple((place, target, weight) for place, target, weight in fields["learnt"]),
-        examples=fields["examples"],
-    )
+def save_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write rows to one compressed file, through one beside it. Raises OSError for a full disk."""
+    learnt = [one for row in rows for one in row.learnt]
+    arrays: dict[str, Any] = {
+        "ids": np.array([id for row in rows for id in row.ids], dtype=np.uint16),
+        "positions": np.array([place for row in rows for place in row.positions], dtype=np.uint16),
+        "branches": np.array([branch for row in rows for branch in row.branches], dtype=np.int16),
+        "lengths": np.array([len(row.ids) for row in rows], dtype=np.int32),
+        "places": np.array([place for place, _, _ in learnt], dtype=np.uint16),
+        "targets": np.array([target for _, target, _ in learnt], dtype=np.uint16),
+        "weights": np.array([weight for _, _, weight in learnt], dtype=np.float32),
+        "learnt": np.array([len(row.learnt) for row in rows], dtype=np.int32),
+        "examples": np.array([row.examples for row in rows], dtype=np.int32),
+    }
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        with unfinished.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def load_rows(path: Path) -> list[Row]:
+    """What `save_rows` wrote. Raises OSError, ValueError, KeyError or BadZipFile for anything else."""
+    with np.load(path, allow_pickle=False) as file:
+        found = {name: file[name].tolist() for name in file.files}
+    rows, first, taught = [], 0, 0
+    for length, learnt, examples in zip(found["lengths"], found["learnt"], found["examples"], strict=True):
+        of_row, of_learnt = slice(first, first + length), slice(taught, taught + learnt)
+        ids, positions, branches = (tuple(found[name][of_row]) for name in ("ids", "positions", "branches"))
+        told = (found[name][of_learnt] for name in ("places", "targets", "weights"))
+        rows.append(Row(ids, positions, branches, tuple(zip(*told, strict=True)), examples))
+        first, taught = first + length, taught + learnt
+    return rows
 
 
 def tokens_of(example: Example, tokenizer: Tokenizer) -> Tokens:

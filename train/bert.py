@@ -28,7 +28,7 @@ _FROZEN = "embeddings."
 def load_bert(base: Path) -> BertModel:
     """The base model, fp32, dropout off, word embeddings frozen. Raises InvalidInput for a folder without one."""
     try:
-        bert = BertModel.from_pretrained(base, add_pooling_layer=False, local_files_only=True)
+        bert = BertModel.from_pretrained(base, add_pooling_layer=False, local_files_only=True).float()
     except (OSError, ValueError, RuntimeError) as error:
         raise InvalidInput(f"{base}: no model of the BERT family ({error}); give the folder of minilm-l6") from error
     for module in bert.modules():
@@ -57,7 +57,9 @@ def trained_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def save_trained(model: nn.Module, out: Path) -> None:
     """Write what is trained to ``out``, float16, whole or not at all. Raises TrainingFailed for a full disk."""
-    tensors = {name: weight.detach().numpy().astype(np.float16) for name, weight in trained_weights(model).items()}
+    tensors = {
+        name: weight.detach().cpu().numpy().astype(np.float16) for name, weight in trained_weights(model).items()
+    }
     unfinished = out / f"{ADAPTER_FILE}.part"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -103,7 +105,7 @@ def sha256_of_weights(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, weight in sorted(model.named_parameters()):
         digest.update(name.encode())
-        digest.update(weight.detach().numpy().tobytes())
+        digest.update(weight.detach().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

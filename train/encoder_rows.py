@@ -37,6 +37,10 @@ class EncoderBatch:
     targets: Tensor
     weights: Tensor
 
+    def to(self, device: str) -> EncoderBatch:
+        """The batch on ``device``."""
+        return EncoderBatch(*(getattr(self, name).to(device) for name in self.__slots__))
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderRows:

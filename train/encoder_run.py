@@ -27,7 +27,7 @@ from lm.pair_encoder import PairEncoder, from_base, load_compact, save_compact
 from rag.pair_model import CARD_FILE, PAIR_WEIGHTS, PairCard
 from rag.pair_tokens import Pair
 from train.encoder_rows import EncoderBatch, EncoderRows, bucketed
-from train.loop import BaseLoop, BatchLoss, LoopOptions, TrainingFailed
+from train.loop import DEVICES, BaseLoop, BatchLoss, LoopOptions, TrainingFailed
 from train.ranks import Ranks, join, leave
 
 ROWS_FILE, REPORT_FILE, SETTINGS_FILE, MODEL_FOLDER = "rows.safetensors", "recipe.json", "settings.json", "model"
@@ -81,11 +81,12 @@ class TorchRuns:
         found: list[tuple[Any, ...]] = [()] * len(pairs)
         for numbers in bucketed(rows.lengths(), _EVAL_TOKENS, 0):
             outputs = forward(self._model, rows.batch(numbers))
+            arrays = [out.cpu().numpy() for out in outputs]
             for place, number in enumerate(numbers):
                 length = len(pairs[number])
                 found[number] = tuple(
-                    (out[place] if self._model.head == "check" and turn == 0 else out[place, :length]).numpy()
-                    for turn, out in enumerate(outputs)
+                    out[place] if self._model.head == "check" and turn == 0 else out[place, :length]
+                    for turn, out in enumerate(arrays)
                 )
         return found
 
@@ -105,13 +106,15 @@ class EncoderLoop(BaseLoop):
     def loss_of(self, numbers: list[int]) -> BatchLoss:
         """See BaseLoop."""
         self._model.train()
-        batch = self._rows.batch(numbers)
+        batch = self._rows.batch(numbers).to(self.options.device)
         return BatchLoss(self._loss(forward(self._model, batch), batch), batch.ids.numel(), len(numbers))
 
 
 def forward(model: PairEncoder, batch: EncoderBatch) -> Outputs:
     """The outputs of a batch, under bf16 autocast, fp32."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    device = model.token.weight.device.type
+    batch = batch.to(device)
+    with torch.autocast(device, dtype=torch.bfloat16):
         outputs: Outputs = model(batch.ids, batch.mask, batch.types)
     return outputs
 
@@ -134,7 +137,9 @@ def _train(job: Job, options: RunOptions, ranks: Ranks) -> dict[str, Any]:
     model = from_base(options.base, job.head)
     if options.start is not None:
         model.load_state_dict(load_compact(options.start).state_dict())
-    model.bert.set_attn_implementation("eager")  # a quarter faster to train on a CPU than the fused one
+    if options.loop.device == "cpu":
+        model.bert.set_attn_implementation("eager")  # a quarter faster to train there than the fused one
+    model.to(options.loop.device)
     torch.manual_seed(options.loop.seed + ranks.rank)  # each process drops other units
     if not ranks.first:
         ranks.wait()  # the first one writes the rows that all read
@@ -223,6 +228,7 @@ def option_parser(description: str | None, lr: float) -> argparse.ArgumentParser
     parser.add_argument("--accumulate", type=int, default=2, help="batches of a step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--measure-minutes", type=float, default=15.0)
+    parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
     # Not "--start": torchrun takes that for an option of its own, wherever it stands.
     parser.add_argument("--weights", type=Path, help="weights.safetensors of an earlier run to go on from")
     parser.add_argument("--most", type=int, default=0, help="most rows of a source, for try-outs (0: the recipe's)")
@@ -241,5 +247,6 @@ def to_options(given: argparse.Namespace) -> RunOptions:
         batch_tokens=given.batch_tokens,
         accumulate=given.accumulate,
         measure_minutes=given.measure_minutes,
+        device=given.device,
     )
     return RunOptions(given.base, given.data, given.out, loop, given.weights)

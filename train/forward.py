@@ -12,10 +12,11 @@ Letters in shape comments as in lm/model.py, and M tokens whose next one is aske
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lm.model import Attention, Block, Decoder, rotary_angles, rotate
@@ -45,6 +46,11 @@ class Batch:
     def tokens(self) -> int:
         """Tokens of all rows, padding left out."""
         return int((self.branches != PADDING).sum())
+
+    def to(self, device: str) -> Batch:
+        """The batch on ``device``."""
+        names = ("ids", "positions", "branches", "at", "targets", "weights")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 BlockForward = Callable[[Block, Tensor, tuple[Tensor, Tensor], Tensor], Tensor]
@@ -83,14 +89,14 @@ def branch_bias(branches: Tensor) -> Tensor:
     """
     length = branches.shape[1]
     own, other = branches[:, :, None], branches[:, None, :]  # (B, T, 1), (B, 1, T)
-    causal = torch.ones(length, length, dtype=torch.bool).tril()  # (T, T)
+    causal = torch.ones(length, length, dtype=torch.bool, device=branches.device).tril()  # (T, T)
     seen = causal & ((other == PREFIX) | (other == own))  # (B, T, T)
-    return torch.zeros(seen.shape).masked_fill(~seen, float("-inf"))[:, None]
+    return torch.zeros(seen.shape, device=branches.device).masked_fill(~seen, float("-inf"))[:, None]
 
 
 def weighted_loss(logits: Tensor, batch: Batch) -> Tensor:
     """Cross entropy in nats, the mean over tokens by their weights."""
-    losses = torch.nn.functional.cross_entropy(logits, batch.targets, reduction="none")  # (M,)
+    losses = F.cross_entropy(logits, batch.targets, reduction="none")  # (M,)
     return (losses * batch.weights).sum() / batch.weights.sum()
 
 
@@ -100,6 +106,12 @@ def _attention(layer: Attention, x: Tensor, angles: tuple[Tensor, Tensor], bias:
     q = layer.q_proj(x).view(batch, length, -1, width).transpose(1, 2)  # (B, H, T, D)
     k = layer.k_proj(x).view(batch, length, -1, width).transpose(1, 2)  # (B, G, T, D)
     v = layer.v_proj(x).view(batch, length, -1, width).transpose(1, 2)  # (B, G, T, D)
+    if x.is_cuda:  # there the fused kernel is the faster one, and keeps no (T, T) matrices for the way back
+        q, k = rotate(q, *angles), rotate(k, *angles)
+        # Copies, not enable_gqa: with a mask that has no fused kernel.
+        k, v = k.repeat_interleave(layer.share, 1), v.repeat_interleave(layer.share, 1)  # (B, H, T, D)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)  # (B, H, T, D)
+        return layer.o_proj(mixed.transpose(1, 2).reshape(batch, length, -1))  # type: ignore[no-any-return]
     q, k = rotate(q, *angles) * width**-0.5, rotate(k, *angles)
     heads, groups = q.shape[1], k.shape[1]
     # The R query heads of a group stand below each other, so keys and values need no copies.

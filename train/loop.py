@@ -29,6 +29,7 @@ from train.ranks import Ranks
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 METRICS_FILE = "metrics.jsonl"
+DEVICES = ("cpu", "cuda")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -53,7 +54,8 @@ class LoopOptions:
     the ``warmup`` share of the nearer one and falls to 0 along a cosine by its end.
 
     ``batch_tokens`` is the padded size of a batch, ``accumulate`` the batches of a step. ``clip`` bounds the norm of
-    the gradient. ``compiled``: see train/forward.py. Only a run limited by ``steps`` alone repeats to the last digit.
+    the gradient. ``compiled``: see train/forward.py. ``device``: "cpu" or "cuda", where a run is one process. Only a
+    run on a CPU and limited by ``steps`` alone repeats to the last digit.
     """
 
     steps: int = 0
@@ -68,10 +70,13 @@ class LoopOptions:
     compiled: bool = False
     checkpoint_minutes: float = 5.0
     measure_minutes: float = 15.0
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.steps <= 0 and self.minutes <= 0:
             raise InvalidInput("neither steps nor minutes limit the run: give one of them")
+        if self.device not in DEVICES or (self.device != "cpu" and not torch.cuda.is_available()):
+            raise InvalidInput(f"device {self.device!r} is not usable here: use cpu")
         if not (self.lr > 0 and self.batch_tokens > 0 and self.accumulate > 0 and 0 <= self.warmup < 1):
             raise InvalidInput(
                 f"lr {self.lr}, batch tokens {self.batch_tokens}, accumulate {self.accumulate}, warm-up {self.warmup}: "
@@ -114,6 +119,8 @@ class BaseLoop(ABC):
         out: Path,
         ranks: Ranks = Ranks(),  # noqa: B008
     ) -> None:
+        if options.device != "cpu" and ranks.world > 1:
+            raise InvalidInput(f"{ranks.world} processes on {options.device}: a run there is one process")
         self.weights, self.options, self.out, self.ranks = dict(weights), options, out, ranks
         self.progress = Progress()
         self._optimizer = torch.optim.AdamW(
@@ -193,6 +200,8 @@ class BaseLoop(ABC):
         if not self.ranks.first:
             return
         tensors: dict[str, Tensor] = {"random": torch.get_rng_state()}
+        if self.options.device != "cpu":
+            tensors["random.device"] = torch.cuda.get_rng_state()
         for name, weight in self.weights.items():
             tensors[f"weight.{name}"] = weight.detach()
             state = self._optimizer.state.get(weight, {})
@@ -227,13 +236,15 @@ class BaseLoop(ABC):
 
     def _restore(self, file: Any, header: dict[str, Any]) -> None:
         self.progress = Progress(int(header["step"]), float(header["seconds"]), tokens=int(header["tokens"]))
-        torch.set_rng_state(file.get_tensor("random"))
         names = set(file.keys())
+        torch.set_rng_state(file.get_tensor("random"))
+        if "random.device" in names:
+            torch.cuda.set_rng_state(file.get_tensor("random.device"))
         for name, weight in self.weights.items():
             with torch.no_grad():
                 weight.copy_(file.get_tensor(f"weight.{name}"))
             if f"{_MOMENTS[0]}.{name}" in names:
-                moments = {moment: file.get_tensor(f"{moment}.{name}") for moment in _MOMENTS}
+                moments = {moment: file.get_tensor(f"{moment}.{name}").to(weight.device) for moment in _MOMENTS}
                 self._optimizer.state[weight] = {"step": torch.tensor(float(self.progress.step)), **moments}
 
     def _share(self) -> float:
@@ -328,7 +339,7 @@ class Loop(RowLoop):
 
     def loss_of(self, numbers: list[int]) -> BatchLoss:
         """See BaseLoop."""
-        batch = collate([self._rows[number] for number in numbers])
+        batch = collate([self._rows[number] for number in numbers]).to(self.options.device)
         loss = weighted_loss(packed_logits(self._decoder, batch, self._block), batch)
         return BatchLoss(loss, batch.tokens, batch.examples)
 

@@ -2,18 +2,25 @@
 
 A small fixed sample, one passage a question, greedy, a few new tokens: enough to see which way a run goes, and not the
 figures of `answerable eval qa`, which asks through the whole pipeline.
+
+    python -m train.measure --base MODELS/smollm2-135m --adapter runs/tune-1 --dev qa/dev --rows 500
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import random
+import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from lm.checkpoint import load
+from lm.lora import fingerprint, load_adapter
 from lm.model import Decoder, KVCache
 from lm.tokenizer import Tokenizer
 from rag.answers import exact_match, token_f1
@@ -24,7 +31,9 @@ from train.batches import PASSAGE_TOKENS, counter
 from train.sources import question_file
 
 NEW_TOKENS = 20
-_BATCH = 8
+_FILES = ("nq_oracle", "squad2", "boolq")
+_LONGEST = 1000
+_BATCH, _BATCH_ON_DEVICE = 8, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,29 +89,37 @@ def prompt_of(row: QaRow, tokenizer: Tokenizer) -> tuple[int, ...]:
 
 
 @torch.inference_mode()
-def answer_all(model: Decoder, prompts: Sequence[Sequence[int]], tokenizer: Tokenizer) -> list[str]:
-    """Greedy answers, at most NEW_TOKENS tokens each, in the order of ``prompts``."""
+def answer_all(
+    model: Decoder, prompts: Sequence[Sequence[int]], tokenizer: Tokenizer, never_first: int | None = None
+) -> list[str]:
+    """Greedy answers, at most NEW_TOKENS tokens each, in the order of ``prompts``; none begins with ``never_first``."""
     answers: list[str] = []
-    for start in range(0, len(prompts), _BATCH):
-        answers += _answer_batch(model, prompts[start : start + _BATCH], tokenizer)
+    size = _BATCH if model.lm_head.weight.device.type == "cpu" else _BATCH_ON_DEVICE
+    for start in range(0, len(prompts), size):
+        answers += _answer_batch(model, prompts[start : start + size], tokenizer, never_first)
     return answers
 
 
-def _answer_batch(model: Decoder, prompts: Sequence[Sequence[int]], tokenizer: Tokenizer) -> list[str]:
-    length = max(map(len, prompts))
-    ids = torch.tensor([[0] * (length - len(prompt)) + list(prompt) for prompt in prompts])  # (B, T)
-    mask = torch.tensor([[False] * (length - len(prompt)) + [True] * len(prompt) for prompt in prompts])  # (B, T)
+def _answer_batch(
+    model: Decoder, prompts: Sequence[Sequence[int]], tokenizer: Tokenizer, never_first: int | None
+) -> list[str]:
+    length, device = max(map(len, prompts)), model.lm_head.weight.device
+    ids = torch.tensor([[0] * (length - len(prompt)) + list(prompt) for prompt in prompts], device=device)  # (B, T)
+    held = [[False] * (length - len(prompt)) + [True] * len(prompt) for prompt in prompts]
+    mask = torch.tensor(held, device=device)  # (B, T)
     cache = KVCache(model.config, length + NEW_TOKENS, len(prompts), like=model.lm_head.weight)
-    stops = torch.tensor(sorted(tokenizer.stop_ids))
+    stops = torch.tensor(sorted(tokenizer.stop_ids), device=device)
     written: list[torch.Tensor] = []
-    done = torch.zeros(len(prompts), dtype=torch.bool)
+    done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
     new = ids
     while len(written) < NEW_TOKENS and not bool(done.all()):
-        logits = model(new, mask, cache, at=torch.tensor([new.shape[1] - 1]))  # (B, 1, V)
+        logits = model(new, mask, cache, at=torch.tensor([new.shape[1] - 1], device=device))  # (B, 1, V)
+        if never_first is not None and not written:
+            logits[..., never_first] = -torch.inf
         new = logits.argmax(-1)  # (B, 1)
         done |= torch.isin(new[:, 0], stops)
         written.append(new[:, 0])
-        mask = torch.cat((mask, torch.ones(len(prompts), 1, dtype=torch.bool)), dim=1)  # (B, P + 1)
+        mask = torch.cat((mask, torch.ones(len(prompts), 1, dtype=torch.bool, device=device)), dim=1)  # (B, P + 1)
     return [_text(row, tokenizer) for row in torch.stack(written, dim=1).tolist()]
 
 
@@ -142,3 +159,25 @@ def _mean(values: Sequence[float]) -> float:
 
 def _passage(source: SourceText) -> Passage:
     return Passage(0, "dev", source.title, "dev", 0, len(source.text), source.text, source.title)
+
+
+def main() -> None:
+    """Prints the scores of one adapter as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", type=Path, required=True, help="folder of the base checkpoint")
+    parser.add_argument("--adapter", type=Path, required=True, help="folder of the adapter")
+    parser.add_argument("--dev", type=Path, required=True, help="folder of question files to measure on")
+    parser.add_argument("--rows", type=int, default=100, help="most questions of each of " + ", ".join(_FILES))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    options = parser.parse_args()
+    model, tokenizer = load(options.base), Tokenizer.load(options.base)
+    load_adapter(model, options.adapter, fingerprint(model))
+    model = model.bfloat16().to(options.device)
+    model.tie()
+    sample = dev_sample(options.dev, tokenizer, dict.fromkeys(_FILES, options.rows), longest=_LONGEST)
+    scores = score(sample, answer_all(model, [one.prompt for one in sample], tokenizer))
+    sys.stdout.write(json.dumps(asdict(scores)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -32,15 +32,29 @@ from rag.datafiles import read_retrieval
 from rag.encode import Encoder, load_encoder
 from rag.retrieve import fts_expression
 from rag.store import Collection, Source, Store
-from rag.types import Chunk, InvalidInput, ParsedDocument
+from rag.types import Chunk, ParsedDocument
+from train.groups import DEV_FILE, TRAIN_FILE, Group, passage_text
 from train.loop import TrainingFailed
-from train.sources import SOURCES, Ask, Seen, Unit, holds, plain, read_dev, read_source
+from train.sources import Ask, Seen, Unit, holds, plain, read_dev, read_source
 from train.sources import Source as DataFile
 from train.turned import turned
 from train.twists import CUT, without_answers
 
-TRAIN_FILE, DEV_FILE = "train.jsonl", "dev.jsonl"
-_EXTRA = (DataFile("pubmedqa"),)  # not in SOURCES: too long for the generator, right for this
+_FILES = (  # most questions of each: the search for one takes longer than training on it
+    DataFile("qed", 4500, tokenised=True),
+    DataFile("squad", 6500),
+    DataFile("squad_dev_a", 3200),
+    DataFile("squadshifts_newwiki", 3000),
+    DataFile("squadshifts_amazon", 900, alike=True),
+    DataFile("qamr", 800, tokenised=True),
+    DataFile("policyqa", 700, alike=True),
+    DataFile("boolq"),
+    DataFile("condaqa", 1200, alike=True),
+    DataFile("strategyqa", 300),
+    DataFile("fairytaleqa", 500, alike=True, free=True),
+    DataFile("doc2dial", 600, alike=True),
+    DataFile("pubmedqa"),
+)
 _PAGES = DataFile("pages", 6000, alike=True)  # questions with the page that answers them, of a retrieval set
 _PAGE_CHARS = 900
 _NOTHING = Seen(frozenset(), frozenset())
@@ -51,41 +65,6 @@ _FURTHER = 0.9  # of the gold passage's cosine: a passage of an "alike" file bel
 _PUT_AT_ONCE = 1000  # passages of one scratch document
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A question with the passages to rank for it, each "title\\ntext" as the encoder reads it.
-
-    ``positive`` is empty for a question that no passage answers; ``negatives`` are passages found by searching,
-    ``lacking`` passages on the subject that do not hold the answer; ``altered`` is a question that ``positive`` does
-    not answer, or empty.
-    """
-
-    question: str
-    positive: str
-    negatives: tuple[str, ...]
-    lacking: tuple[str, ...] = ()
-    altered: str = ""
-    source: str = ""
-
-
-def passage_text(heading: str, text: str) -> str:
-    """A passage as encoder and reranker read it."""
-    return f"{heading}\n{text}"
-
-
-def read_groups(path: Path) -> list[Group]:
-    """The groups of a file that `mine` wrote. Raises InvalidInput for anything else."""
-    groups = []
-    try:
-        for line in path.read_text("utf-8").splitlines():
-            fields = json.loads(line)
-            lists = {name: tuple(fields[name]) for name in ("negatives", "lacking")}
-            groups.append(Group(**(fields | lists)))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InvalidInput(f"{path}: no mined groups ({error}); make them with: python -m train.mining") from error
-    return groups
 
 
 def mine(units: Sequence[Unit], files: Sequence[DataFile], encoder: Encoder, folder: Path, seed: int) -> list[Group]:
@@ -254,7 +233,7 @@ def main() -> None:
     given = parser.parse_args()
     encoder = load_encoder(given.encoder, "cpu", given.threads)
     jobs: tuple[tuple[str, Path, tuple[DataFile, ...], Path | None], ...] = (
-        (TRAIN_FILE, given.train, (*SOURCES, *_EXTRA), given.dev),
+        (TRAIN_FILE, given.train, _FILES, given.dev),
         (DEV_FILE, given.dev, _DEV, None),
     )
     for name, folder, files, dev in jobs:

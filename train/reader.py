@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 def span_loss(outputs: Outputs, batch: EncoderBatch) -> Tensor:
     """Mean of both cross-entropies over passage tokens and the first one; ``outputs`` (B, T, 2)."""
-    places = torch.arange(batch.ids.shape[1])  # (T,)
+    places = torch.arange(batch.ids.shape[1], device=batch.ids.device)  # (T,)
     inside = (places[None] >= batch.second[:, None]) & (places[None] < batch.mask.sum(1, keepdim=True) - 1)  # (B, T)
     inside[:, 0] = True
     logits = outputs[0].masked_fill(~inside[..., None], _FLOOR)  # (B, T, 2)

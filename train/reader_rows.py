@@ -24,6 +24,7 @@ from rag.words import read_words
 from train.encoder_rows import EncoderRows
 from train.recipes import Neighbours, strangers, swapped_question
 from train.sources import Ask, Seen, Source, Unit, holds, read_dev, read_source
+from train.turned import turned
 from train.twists import renamed, with_orders, without_answers
 
 _LONG = 1300  # characters; with a question, about what a row holds
@@ -40,7 +41,7 @@ SOURCES = (
     Source("wikitablequestions", 1200, alike=True, window=_LONG),
 )
 _ABSENT = 0.30  # unanswerable ones a span, of a near passage's questions
-_SWAPPED = 0.25  # of the spans; most questions have nothing to swap
+_SWAPPED, _TURNED = 0.60, 0.5  # of the spans, and of those; some have nothing to swap
 _CUT = 0.25  # of the units
 _RENAMED, _ORDERS = 0.06, 0.03  # of the units
 NONE = (0, 0)
@@ -139,7 +140,8 @@ def _absent(
 
 
 def _swapped(ask: Ask, unit: Unit, hidden: Sequence[Unit], draw: random.Random) -> str:
-    return swapped_question(_asked(ask), f"{unit.title}\n{unit.text}", hidden, draw) or ""
+    text = turned(_asked(ask), unit, draw) if draw.random() < _TURNED else ""
+    return text or swapped_question(_asked(ask), f"{unit.title}\n{unit.text}", hidden, draw) or ""
 
 
 def _asked(ask: Ask) -> str:

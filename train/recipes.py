@@ -28,6 +28,7 @@ from rag.sentences import sentences
 from rag.types import Passage, Question
 from rag.words import read_words
 from train.sources import SOURCES, Ask, Seen, Source, Unit, holds, read_dev, read_source
+from train.turned import turned
 from train.twists import NAME, YEAR, opposed, pronouns_swapped, renamed, with_orders, without_answers
 
 _PASSAGES = ((1, 0.38), (2, 0.24), (3, 0.24), (4, 0.08), (5, 0.06))
@@ -35,7 +36,7 @@ _NEAR = 8
 _COMMON = 0.05  # a stem in more than this share of the passages says little of what they are about
 _OWN_ASKS, _OTHER_ASKS, _MOST_ASKS = 6, 3, 11
 _UNANSWERABLE = 0.18  # of the questions drawn; rows that are unanswerable by themselves come on top
-_SWAPPED = 0.20  # of the spans; most questions have nothing to swap
+_SWAPPED, _TURNED = 0.40, 0.5  # of the spans, and of those; some have nothing to swap
 _CUT_ONE, _CUT_MORE = 0.10, 0.30  # of the units with one question, and with several
 _RENAMED, _PRONOUNS, _ORDERS = 0.05, 0.03, 0.03  # of the units
 _SENTENCE, _LONGEST_SENTENCE = 0.03, 240  # of the spans; characters
@@ -177,7 +178,7 @@ def _group(unit: Unit, near: Sequence[Unit], source: Source, spent: set[str], dr
     if not source.alike:
         hidden = [one for one in near if all(one.paragraph != shown.paragraph for shown in chosen)]
         examples += _absent(hidden, chosen, passages, examples, draw)
-        examples += _swapped(hidden, passages, examples, draw)
+        examples += _swapped(hidden, chosen, passages, examples, draw)
     draw.shuffle(examples)
     return tuple(examples)
 
@@ -251,17 +252,23 @@ def _absent(
 
 
 def _swapped(
-    hidden: Sequence[Unit], passages: tuple[Passage, ...], examples: Sequence[Example], draw: random.Random
+    hidden: Sequence[Unit],
+    chosen: Sequence[Unit],
+    passages: tuple[Passage, ...],
+    examples: Sequence[Example],
+    draw: random.Random,
 ) -> Iterator[Example]:
     """Questions that ask for another name or year than the passages tell of, or for the opposite.
 
-    As annotators made SQuAD 2.0's.
+    As annotators made SQuAD 2.0's: about what the passages do not speak of, or about something else in them
+    (train/turned.py).
     """
     shown = "\n".join(f"{passage.title}\n{passage.text}" for passage in passages)
     for example in examples:
         if example.kind == "span" and draw.random() < _SWAPPED:
-            text = swapped_question(example.question.text, shown, hidden, draw)
-            if text is not None:
+            asked, unit = example.question.text, chosen[example.gold]
+            text = turned(asked, unit, draw) if draw.random() < _TURNED else ""
+            if text := text or swapped_question(asked, shown, hidden, draw) or turned(asked, unit, draw):
                 ask = Ask(f"{example.id}-swapped", text, "", (), example.question.history)
                 yield _example(ask, example.source, "swapped", passages, -1)
 

@@ -3,7 +3,7 @@
     OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m train.reranker --base MODELS/minilm-l6 \\
         --mined mined --out runs/reranker-1 --minutes 60
 
-Two processes of one thread are 1.35 times as fast as one of two (train/ranks.py); without torchrun it is one process.
+Two processes of one thread are faster than one of two (train/ranks.py); without torchrun it is one process.
 Run the same command again after a kill: it goes on from the last checkpoint.
 
 The model gives two logits for a pair. "relevant" ranks: its softmax over a question's gold passage and the mined ones
@@ -46,16 +46,16 @@ from train.bert import (
     sha256_of_weights,
     trained_weights,
 )
-from train.loop import BatchLoss, LoopOptions, RowLoop
+from train.groups import DEV_FILE, TRAIN_FILE, Group, read_groups
+from train.loop import DEVICES, BatchLoss, LoopOptions, RowLoop
 from train.measure_ranking import auroc, mean_reciprocal_rank
-from train.mining import DEV_FILE, TRAIN_FILE, Group, read_groups
 from train.ranks import Ranks, join, leave
 
 NEGATIVES = 5  # of a group's mined passages in one reading of it
 LONGEST = 224  # tokens of a pair in training; serving takes MAX_TOKENS
 DEV_GROUPS = 320
 SETTINGS_FILE = "settings.json"
-_SIDE_BY_SIDE = 8  # pairs of one pass
+_SIDE_BY_SIDE, _ON_DEVICE = 8, 128  # pairs of one pass
 _ANSWERS_WEIGHT = 1.0  # of the second loss
 _POSITIVE_WEIGHT = 3.0  # pairs that answer are one in five to seven
 
@@ -76,7 +76,8 @@ class CrossEncoder(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Logits (S, 2), fp32: relevant, answers."""
-        with torch.autocast("cpu", torch.bfloat16):
+        inputs = {name: value.to(self.head.weight.device) for name, value in inputs.items()}
+        with torch.autocast(self.head.weight.device.type, torch.bfloat16):
             states = self.bert(**inputs).last_hidden_state  # (S, T, C)
         states = states.float()
         both = torch.cat([states[:, 0], mean_states(states, inputs["attention_mask"])], dim=1)  # (S, 2C)
@@ -131,18 +132,32 @@ class RerankerLoop(RowLoop):
         rows = [self._rows[number] for number in numbers]
         pairs = [pair for row in rows for pair in row.pairs]
         logits = score(self.model, pairs)  # (S, 2)
-        answers = torch.tensor([float(flag) for row in rows for flag in row.answers])  # (S,)
-        weight = torch.tensor(_POSITIVE_WEIGHT)
+        answers = logits.new_tensor([float(flag) for row in rows for flag in row.answers])  # (S,)
+        weight = logits.new_tensor(_POSITIVE_WEIGHT)
         loss = _ANSWERS_WEIGHT * F.binary_cross_entropy_with_logits(logits[:, 1], answers, pos_weight=weight)
-        first, lists = 0, []
-        for row in rows:
-            if row.ranked:
-                scores = logits[first : first + row.ranked, 0]
-                lists.append(F.cross_entropy(scores[None], torch.zeros(1, dtype=torch.long)))
-            first += len(row.pairs)
+        lists = _lists(rows)
         if lists:
-            loss = loss + torch.stack(lists).mean()
+            loss = loss + _listwise(logits[:, 0], lists)
         return BatchLoss(loss, sum(len(ids) for ids, _ in pairs), len(rows))
+
+
+def _lists(rows: Sequence[Row]) -> list[range]:
+    """Which pairs of the batch each row with a gold passage ranks, the gold one first."""
+    found, first = [], 0
+    for row in rows:
+        if row.ranked:
+            found.append(range(first, first + row.ranked))
+        first += len(row.pairs)
+    return found
+
+
+def _listwise(scores: Tensor, lists: Sequence[range]) -> Tensor:
+    """Mean over L lists of -log softmax of their first score; scores (S,)."""
+    width = max(map(len, lists))
+    places = torch.tensor([[*some, *[some[0]] * (width - len(some))] for some in lists])  # (L, W)
+    absent = torch.arange(width)[None] >= torch.tensor([len(some) for some in lists])[:, None]  # (L, W)
+    ranked = scores[places.to(scores.device)].masked_fill(absent.to(scores.device), -torch.inf)  # (L, W)
+    return -F.log_softmax(ranked, dim=1)[:, 0].mean()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +186,7 @@ def train_reranker(options: RerankerOptions) -> dict[str, Any]:
 def _train(options: RerankerOptions, ranks: Ranks) -> dict[str, Any]:
     tokenizer = load_tokenizer(options.base)
     model = CrossEncoder(load_bert(options.base), options.loop.seed)
+    model.to(options.loop.device)
     draw = random.Random(options.loop.seed)
     rows = [to_row(group, tokenizer, draw) for group in read_groups(options.mined / TRAIN_FILE)]
     dev = read_groups(options.mined / DEV_FILE)[:DEV_GROUPS]
@@ -203,7 +219,8 @@ def _train(options: RerankerOptions, ranks: Ranks) -> dict[str, Any]:
 
 def score(model: nn.Module, pairs: Sequence[tuple[Sequence[int], int]]) -> Tensor:
     """Logits (S, 2) of pairs as `pair_ids` makes them, in their order."""
-    places = list(by_length([ids for ids, _ in pairs], _SIDE_BY_SIDE))
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    places = list(by_length([ids for ids, _ in pairs], _SIDE_BY_SIDE if on_cpu else _ON_DEVICE))
     parts = [model(padded([pairs[n][0] for n in some], [pairs[n][1] for n in some])) for some in places]
     return in_order(parts, places)
 
@@ -219,7 +236,7 @@ def measure_dev(model: nn.Module, groups: Sequence[Group], tokenizer: Tokenizer)
         gold = [group.positive] if group.positive else []
         texts = [*gold, *group.negatives, *group.lacking]
         pairs = [pair_ids(tokenizer, group.question, text, MAX_TOKENS) for text in texts]
-        logits = score(model, pairs)  # (S, 2)
+        logits = score(model, pairs).cpu()  # (S, 2)
         if gold:
             ranked = logits[: 1 + len(group.negatives), 0]
             losses.append(float(F.cross_entropy(ranked[None], torch.zeros(1, dtype=torch.long))))
@@ -241,6 +258,7 @@ def option_parser(prog: str | None = None, base: Path | None = None) -> argparse
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     for name, value, text in _numbers():
         parser.add_argument(f"--{name}", type=type(value), default=value, help=text)
+    parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
     return parser
 
 
@@ -266,6 +284,7 @@ def to_loop(given: argparse.Namespace) -> LoopOptions:
         batch_tokens=given.batch_tokens,
         accumulate=given.accumulate,
         measure_minutes=given.measure_minutes,
+        device=given.device,
     )
 
 

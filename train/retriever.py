@@ -42,16 +42,16 @@ from train.bert import (
     sha256_of_weights,
     trained_weights,
 )
+from train.groups import DEV_FILE, TRAIN_FILE, Group, read_groups
 from train.loop import BatchLoss, LoopOptions, RowLoop
 from train.measure_ranking import mean_reciprocal_rank
-from train.mining import DEV_FILE, TRAIN_FILE, Group, read_groups
 from train.ranks import Ranks, join, leave
 from train.reranker import DEV_GROUPS, SETTINGS_FILE, RerankerOptions, option_parser, to_options
 
 SCALE = 20.0  # of the cosines in the softmax, sentence-transformers' usual one
 NEGATIVES = 2
 LONGEST = 192  # tokens
-_SIDE_BY_SIDE = 8  # texts of one pass
+_SIDE_BY_SIDE, _ON_DEVICE = 8, 128  # texts of one pass
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +65,14 @@ class BiEncoder(nn.Module):
 
     def forward(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Unit vectors (S, C), fp32."""
-        places = list(by_length(rows, _SIDE_BY_SIDE))
+        on_cpu = next(self.parameters()).device.type == "cpu"
+        places = list(by_length(rows, _SIDE_BY_SIDE if on_cpu else _ON_DEVICE))
         return in_order([self._vectors([rows[number] for number in some]) for some in places], places)
 
     def _vectors(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        inputs = padded(rows)
-        with torch.autocast("cpu", torch.bfloat16):
+        device = next(self.parameters()).device
+        inputs = {name: value.to(device) for name, value in padded(rows).items()}
+        with torch.autocast(device.type, torch.bfloat16):
             states = self.bert(**inputs).last_hidden_state  # (S, T, C)
         return F.normalize(mean_states(states.float(), inputs["attention_mask"]), dim=1)
 
@@ -125,9 +127,12 @@ class RetrieverLoop(RowLoop):
         for row in rows:
             own.append(place)
             place += len(row.passages)
-        same = torch.tensor([[passages[p] == passages[mine] and p != mine for p in range(place)] for mine in own])
-        scores = scores.masked_fill(same, -torch.inf)
-        loss = F.cross_entropy(scores, torch.tensor(own))
+        mine = torch.tensor(own)  # (G,)
+        known: dict[tuple[int, ...], int] = {}
+        texts = torch.tensor([known.setdefault(passage, len(known)) for passage in passages])  # (P,)
+        same = (texts[None] == texts[mine][:, None]) & (torch.arange(place)[None] != mine[:, None])  # (G, P)
+        scores = scores.masked_fill(same.to(scores.device), -torch.inf)
+        loss = F.cross_entropy(scores, mine.to(scores.device))
         return BatchLoss(loss, sum(len(row.ids) for row in rows), len(rows))
 
 
@@ -146,6 +151,7 @@ def train_retriever(options: RerankerOptions) -> dict[str, Any]:
 def _train(options: RerankerOptions, ranks: Ranks) -> dict[str, Any]:
     tokenizer = load_tokenizer(options.base)
     model = BiEncoder(load_bert(options.base))
+    model.to(options.loop.device)
     draw = random.Random(options.loop.seed)
     groups = [group for group in read_groups(options.mined / TRAIN_FILE) if group.positive]
     rows = [to_row(group, tokenizer, draw) for group in groups]
@@ -184,7 +190,7 @@ def measure_dev(model: nn.Module, groups: Sequence[Group], tokenizer: Tokenizer)
     for group in groups:
         question = model([text_ids(tokenizer, group.question)])  # (1, C)
         texts = [text_ids(tokenizer, text) for text in (group.positive, *group.negatives)]
-        cosines = (question @ model(texts).T)[0]  # (P,)
+        cosines = (question @ model(texts).T)[0].cpu()  # (P,)
         losses.append(float(F.cross_entropy(SCALE * cosines[None], torch.zeros(1, dtype=torch.long))))
         ranks.append(1 + int((cosines[1:] >= cosines[0]).sum()))
     return {"val_loss": round(sum(losses) / max(1, len(losses)), 5), "mrr": mean_reciprocal_rank(ranks)}

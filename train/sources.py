@@ -50,19 +50,21 @@ class Source:
 
 
 SOURCES = (
-    Source("qed", 4500, tokenised=True),
-    Source("squad", 6500),
-    Source("squad_dev_a", 3200),
-    Source("squadshifts_newwiki", 3000),
-    Source("squadshifts_amazon", 900, alike=True),
-    Source("qamr", 800, tokenised=True),
+    Source("qed", tokenised=True),
+    Source("squad"),
+    Source("squad_dev_a"),
+    Source("squadshifts_newwiki"),
+    Source("squadshifts_amazon", 2500, alike=True),
+    Source("qamr", 3000, tokenised=True),
     Source("policyqa", 700, alike=True),
     Source("boolq"),
-    Source("condaqa", 1200, alike=True),
-    Source("strategyqa", 300),
-    Source("claims", 4500, alike=True, optional=True),  # python -m train.claim_questions
-    Source("fairytaleqa", 500, alike=True, free=True),
-    Source("doc2dial", 600, alike=True),
+    Source("condaqa", 3500, alike=True),
+    Source("strategyqa", 600),
+    Source("claims", 8000, alike=True, optional=True),  # python -m train.claim_questions
+    Source("fairytaleqa", 2500, alike=True, free=True),
+    Source("doc2dial", 2000, alike=True),
+    Source("wikitablequestions", 800, alike=True, window=1300),
+    Source("fetaqa", 1500, alike=True, free=True, window=1300),
 )
 
 

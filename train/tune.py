@@ -8,7 +8,7 @@ programs use the cores too: threads that spin while they wait made a step four t
 processes share a run through torchrun (train/ranks.py).
 
 OUT gets adapter_model.safetensors and adapter_config.json (at the end, and at each measurement), metrics.jsonl,
-settings.json, checkpoint.safetensors, and the examples: rows.jsonl as tokens, recipe.json what they were made of. Base
+settings.json, checkpoint.safetensors, and the examples: rows.npz as tokens, recipe.json what they were made of. Base
 weights run in bf16, the adapter is kept in fp32. The dev files are only measured on, and what they hold is taken out
 of the training files.
 """
@@ -23,6 +23,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import torch
 
@@ -31,15 +32,15 @@ from lm.lora import WEIGHTS_FILE, LoraShape, adapter_weights, add_adapters, fing
 from lm.model import Decoder
 from lm.tokenizer import Tokenizer
 from rag.types import InvalidInput
-from train.batches import Row, collate, pack_groups, row_from_json
+from train.batches import Row, collate, load_rows, pack_groups, save_rows
 from train.forward import packed_logits, weighted_loss
-from train.loop import Loop, LoopOptions, TrainingFailed
+from train.loop import DEVICES, Loop, LoopOptions, TrainingFailed
 from train.measure import DevRow, answer_all, dev_sample, score
 from train.ranks import Ranks, join, leave
 from train.recipes import make_groups
 
 DEV_SIZES = {"nq_oracle": 56, "squad2": 64, "boolq": 32}
-ROWS_FILE, REPORT_FILE, SETTINGS_FILE = "rows.jsonl", "recipe.json", "settings.json"
+ROWS_FILE, REPORT_FILE, SETTINGS_FILE = "rows.npz", "recipe.json", "settings.json"
 HELD_OUT = 16  # groups whose loss is measured and never trained on
 
 log = logging.getLogger(__name__)
@@ -87,8 +88,9 @@ def _tune(options: TuneOptions, ranks: Ranks) -> dict[str, Any]:
     if ranks.first:
         ranks.wait()
     model = model.bfloat16()
-    model.tie()
     _adapt(model, options, base_sha256)
+    model.to(options.loop.device)
+    model.tie()
     sample = dev_sample(options.dev, tokenizer, DEV_SIZES)
     loop = Loop(model, adapter_weights(model), rows[HELD_OUT:], options.loop, options.out, ranks)
     settings = {"loop": asdict(options.loop), "lora": asdict(options.lora), "base_sha256": base_sha256}
@@ -128,7 +130,7 @@ def _adapt(model: Decoder, options: TuneOptions, base_sha256: str) -> None:
 @torch.inference_mode()
 def held_out_loss(model: Decoder, rows: list[Row]) -> float:
     """Mean loss, in nats a token by weight, over rows taken one by one."""
-    batches = [collate([row]) for row in rows]
+    batches = [collate([row]).to(str(model.lm_head.weight.device)) for row in rows]
     losses = [float(weighted_loss(packed_logits(model, batch), batch)) for batch in batches]
     return round(sum(losses) / len(losses), 5)
 
@@ -143,17 +145,19 @@ def _rows(options: TuneOptions, tokenizer: Tokenizer) -> list[Row]:
     kept = options.out / ROWS_FILE
     if kept.is_file():
         try:
-            lines = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
-            return [row_from_json(line) for line in lines]
-        except (ValueError, KeyError, TypeError) as error:
+            return load_rows(kept)
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise TrainingFailed(f"{kept}: not the rows of a run ({error!r}); remove it to make them anew") from error
     groups, report = make_groups(options.train, options.dev, options.loop.seed)
     rows = list(pack_groups(groups, tokenizer, options.longest))
     report |= {"rows": len(rows), "tokens": sum(len(row.ids) for row in rows)}
     log.info("examples: %s", json.dumps(report))
     _write(options.out, REPORT_FILE, json.dumps(report, indent=1) + "\n")
-    _write(options.out, ROWS_FILE, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
-    return rows
+    try:
+        save_rows(rows, kept)
+    except OSError as error:
+        raise TrainingFailed(f"{kept}: cannot be written ({error}); make room and start again") from error
+    return load_rows(kept)  # weights as the file keeps them: the same run whether it makes or finds its rows
 
 
 def _write(folder: Path, name: str, text: str) -> None:
@@ -206,6 +210,7 @@ def option_parser(prog: str | None = None, base: Path | None = None) -> argparse
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--measure-minutes", type=float, default=15.0)
+    parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
     return parser
 
 
@@ -220,6 +225,7 @@ def to_options(given: argparse.Namespace) -> TuneOptions:
         accumulate=given.accumulate,
         compiled=given.compile,
         measure_minutes=given.measure_minutes,
+        device=given.device,
     )
     try:
         lora = LoraShape(given.rank, given.alpha, given.first_layer)

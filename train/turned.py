@@ -1,7 +1,8 @@
 """A question turned so that its own passage does not answer it any more, as close to the real one as can be.
 
 A name or a year in the question becomes another one of the passage's kind that the passage does not connect with the
-answer, or a word becomes its opposite (train/twists.py). That is how people write unanswerable questions, too.
+answer, a word becomes its opposite, or the question asks for what is not so (train/twists.py). That is how people
+write unanswerable questions, too.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import random
 import re
 
 from train.sources import Unit, holds
-from train.twists import NAME, YEAR, opposed
+from train.twists import NAME, YEAR, negated, opposed
 
 _FIRST_YEAR, _LAST_YEAR = 1500, 2025
+_NEGATIONS = 0.08  # of the questions; people ask so now and then
 _FOREIGN = (
     "Maria Keller",
     "Oskar Lindqvist",
@@ -31,6 +33,8 @@ def turned(question: str, unit: Unit, draw: random.Random) -> str:
     """The turned question, or "" where nothing in it can be turned."""
     ways = [_opposite, _other_year, _other_name]
     draw.shuffle(ways)
+    if draw.random() < _NEGATIONS and (found := negated(question)):
+        return found
     return next((found for way in ways if (found := way(question, unit, draw))), "")
 
 

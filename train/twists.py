@@ -5,6 +5,7 @@
     pronouns_swapped  he becomes she and she he, likewise (who somebody is must be read, not supposed)
     with_orders       an instruction to the reader stands in the passage; the answers stay
     opposed           the question asks for the opposite: "first" becomes "last"
+    negated           the question asks for what is not so
 
 Each returns None where there is nothing to change.
 """
@@ -40,7 +41,39 @@ _OPPOSITES = (
     ("increase", "decrease"),
     ("win", "lose"),
     ("more", "less"),
+    ("early", "late"),
+    ("north", "south"),
+    ("east", "west"),
+    ("high", "low"),
+    ("large", "small"),
+    ("long", "short"),
+    ("strong", "weak"),
+    ("major", "minor"),
+    ("public", "private"),
+    ("male", "female"),
+    ("above", "below"),
+    ("inside", "outside"),
+    ("always", "never"),
+    ("allowed", "prohibited"),
+    ("accepted", "rejected"),
+    ("supported", "opposed"),
+    ("opened", "closed"),
+    ("founded", "dissolved"),
+    ("gained", "lost"),
+    ("bought", "sold"),
+    ("arrived", "left"),
+    ("start", "end"),
+    ("started", "ended"),
+    ("earlier", "later"),
+    ("higher", "lower"),
+    ("larger", "smaller"),
+    ("rich", "poor"),
+    ("success", "failure"),
+    ("similar", "different"),
 )
+_NEGATED = {"is": "isn't", "are": "aren't", "was": "wasn't", "were": "weren't", "did": "didn't", "does": "doesn't"}
+_NEGATED |= {"do": "don't", "can": "can't", "could": "couldn't", "will": "won't", "would": "wouldn't"}
+_AUXILIARY = re.compile(rf"^((?:\w+ ){{1,3}}?)({'|'.join(_NEGATED)})\b")
 _PRONOUNS = {
     "he": "she",
     "she": "he",
@@ -118,6 +151,13 @@ def opposed(question: str, shown: str) -> str | None:
             if re.search(rf"\b{old}\b", question) and not holds(shown, new):
                 return re.sub(rf"\b{old}\b", new, question, count=1)
     return None
+
+
+def negated(question: str) -> str | None:
+    """``question`` asking for what is not so: "Who was elected?" becomes "Who wasn't elected?"."""
+    if _AUXILIARY.match(question) is None or "n't" in question or " not " in question:
+        return None
+    return _AUXILIARY.sub(lambda found: found[1] + _NEGATED[found[2]], question, count=1)
 
 
 def _found(text: str, ask: Ask) -> bool:

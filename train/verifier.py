@@ -64,7 +64,7 @@ def check_loss(outputs: Outputs, batch: EncoderBatch) -> Tensor:
 
 def _word_loss(words: Tensor, batch: EncoderBatch) -> Tensor:
     """Mean cross-entropy of the claims' tokens as wrong or right, over rows that know; 0 without any."""
-    places = torch.arange(words.shape[1])[None]  # (1, T)
+    places = torch.arange(words.shape[1], device=words.device)[None]  # (1, T)
     first, last = batch.targets[:, 1:2], batch.targets[:, 2:3]  # (B, 1)
     known = (first >= 0) & (places >= batch.claim[:, None]) & (places < batch.second[:, None] - 1)  # (B, T)
     wrong = ((places >= first) & (places < last)).float()  # (B, T)

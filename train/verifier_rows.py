@@ -28,6 +28,7 @@ from train.pairs import SPANS, answer_kind, tidy
 from train.recipes import Neighbours, strangers, swapped_question
 from train.sources import Ask, Seen, Source, Unit, holds, plain, question_file, read_dev, read_source, seen_texts
 from train.statements import statement
+from train.turned import turned
 
 CLAIM_FILES = {  # most rows of each; 0: all
     **{"mnli": 0, "cad_nli": 6000, "infotabs": 4000, "help_and_or": 800, "breaking_nli": 700, "mnli_task199_nei": 900},
@@ -208,7 +209,9 @@ def _wrong(
             return
         if kind == "swapped" and not source.alike:
             hidden = [one for one in near if one.paragraph != unit.paragraph]
-            other = swapped_question(ask.text, f"{unit.title}\n{unit.text}", hidden, draw)
+            other = turned(ask.text, unit, draw) or swapped_question(
+                ask.text, f"{unit.title}\n{unit.text}", hidden, draw
+            )
             if other:
                 asked = replace(ask, text=other)
                 yield _told(asked, ask.answer, window, unit, kind, Label.NOT_SUPPORTED, draw)

@@ -11,8 +11,9 @@ import pytest
 from rag.types import InvalidInput
 from tests.fakes import HashEncoder
 from tests.tiny_bert import make_tiny_bert
+from train.groups import DEV_FILE, TRAIN_FILE, Group, passage_text, read_groups
 from train.loop import BaseLoop, LoopOptions
-from train.mining import DEV_FILE, TRAIN_FILE, Group, mine, passage_text, read_groups
+from train.mining import mine
 from train.reranker import RerankerOptions, train_reranker
 from train.retriever import train_retriever
 from train.sources import Ask, Source, Unit
