@@ -51,4 +51,5 @@ def _keeps(node: Any) -> bool:
     if weights.is_dynamic or len(weights) != 2:
         return False  # of attention
     outputs, inputs = weights.to_shape()
-    return node.get_friendly_name().startswith(_HEADS) or outputs == 1 or inputs < 64 or inputs % 32 != 0
+    is_head: bool = node.get_friendly_name().startswith(_HEADS)
+    return is_head or outputs == 1 or inputs < 64 or inputs % 32 != 0
