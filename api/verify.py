@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
@@ -19,15 +19,20 @@ from rag.wire import claim_json
 router = APIRouter()
 
 
+def _only(given: str, other: str, kind: str) -> dict[str, Any]:
+    return {"required": [given], "properties": {given: {"type": kind}, other: {"type": "null"}}}
+
+
 class VerifyRequest(schemas.Request):
     """A text, and what to check it against: passages, or else a collection. ``question``: what the text answers."""
 
     model_config = ConfigDict(
         json_schema_extra={
+            "oneOf": [_only("passages", "collection", "array"), _only("collection", "passages", "string")],
             "examples": [
                 {"text": "The trial lasts 30 days.", "passages": ["You may try it for 14 days, free of charge."]},
                 {"text": "Employees get 27 days of leave.", "collection": "default"},
-            ]
+            ],
         }
     )
 

@@ -1,8 +1,9 @@
 """A pair encoder as an OpenVINO graph: int8 weights, one asymmetric scale an output row; activations are quantised by
 the CPU plugin while running, as for the retriever (rag/encode_export.py).
 
-The heads keep full precision: with int8 weights and two or more streams, OpenVINO 2026's CPU plugin gives a layer of
-one output garbage (logits in the hundreds where torch has tenths); with one stream it does not.
+The heads keep full precision, and so does a layer of fewer than 64 inputs, of inputs that are no multiple of 32, or of
+one output: with int8 weights and two or more streams, the CPU plugin of OpenVINO 2026 computes those that it does not
+quantise activations for wrongly in bf16 (logits in the hundreds where torch has tenths); with one stream it does not.
 
     inputs    input_ids, attention_mask, token_type_ids (B, T) i64
     outputs   span: spans (B, T, 2) f32          check: labels (B, 3) f32, wrong (B, T) f32
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,12 +37,19 @@ def export_pair(model: PairEncoder, path: Path, weights: str = "int8") -> None:
     if weights == "int8":
         import nncf
 
-        heads = [
-            node.get_friendly_name()
-            for node in graph.get_ordered_ops()
-            if node.get_type_name() == "MatMul" and node.get_friendly_name().startswith(_HEADS)
-        ]
-        kept = nncf.IgnoredScope(names=heads)
+        kept = nncf.IgnoredScope(names=[node.get_friendly_name() for node in graph.get_ordered_ops() if _keeps(node)])
         graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=kept)
     path.parent.mkdir(parents=True, exist_ok=True)
     ov.save_model(graph, path, compress_to_fp16=False)
+
+
+def _keeps(node: Any) -> bool:
+    """Whether ``node`` is a layer that keeps full precision."""
+    if node.get_type_name() != "MatMul":
+        return False
+    weights = node.input_value(1).get_partial_shape()  # (N, K), as torch has them
+    if weights.is_dynamic or len(weights) != 2:
+        return False  # of attention
+    outputs, inputs = weights.to_shape()
+    is_head: bool = node.get_friendly_name().startswith(_HEADS)
+    return is_head or outputs == 1 or inputs < 64 or inputs % 32 != 0

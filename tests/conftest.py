@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 import structlog
 
+# Before torch and FAISS are loaded, here and in the processes that tests start: the models of the tests are so small
+# that two threads only wait for each other, six times as long as one computes when another program wants a core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from rag.weights_pull import pull
 from rag.weights_trained import trained_models
 

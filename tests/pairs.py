@@ -13,10 +13,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 CONFIG = {
     "vocab_size": 0,
-    "hidden_size": 48,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
-    "intermediate_size": 96,
     "max_position_embeddings": 512,
     "type_vocab_size": 2,
     "hidden_dropout_prob": 0.0,
@@ -24,8 +22,8 @@ CONFIG = {
 }
 
 
-def write_base(folder: Path, texts: Iterable[str]) -> Path:
-    """A random two-layer BERT in ``folder``, whose tokens are the words of ``texts`` and single characters."""
+def write_base(folder: Path, texts: Iterable[str], width: int = 64) -> Path:
+    """A random two-layer BERT in ``folder``, ``width`` wide; its tokens are the words of ``texts`` and characters."""
     from transformers import BertConfig, BertModel
 
     words = sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())})
@@ -38,7 +36,7 @@ def write_base(folder: Path, texts: Iterable[str]) -> Path:
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = CONFIG | {"vocab_size": len(vocabulary)}
+    config = CONFIG | {"vocab_size": len(vocabulary), "hidden_size": width, "intermediate_size": 2 * width}
     torch.manual_seed(5)
     model = BertModel(BertConfig(**config))
     save_file({name: value.clone() for name, value in model.state_dict().items()}, folder / "model.safetensors")

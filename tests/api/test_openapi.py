@@ -24,7 +24,7 @@ EXAMPLES = os.environ.get("ANSWERABLE_TEST_EXAMPLES", "30")  # a route; more for
 
 
 # What a schema cannot say: that a name must have a known ending, that a conversation must end with a
-# question, that a text is checked against passages or a collection and not both.
+# question, that a text to be checked holds a letter or a digit of some script.
 CONFIG = """
 [[operations]]
 include-name = "POST /v1/documents"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
-from api.verify import VerifyResponse
+from api.verify import VerifyRequest, VerifyResponse
 from tests.api.client import LEAVE, client
 
 PASSAGE = "You may try it for 14 days, free of charge. After that it costs 9 euros a month."
@@ -64,3 +65,19 @@ def test_what_cannot_be_checked_is_told_why(tmp_path: Path, body: dict[str, Any]
         response = http.post("/v1/verify", json=body)
     assert response.status_code == status, response.text[:300]
     assert message in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ({"passages": []}, True),
+        ({"collection": "default"}, True),
+        ({"passages": None, "collection": "default"}, True),
+        ({}, False),
+        ({"passages": ["a"], "collection": "default"}, False),
+        ({"passages": None, "collection": None}, False),
+    ],
+)
+def test_openapi_says_that_passages_and_a_collection_exclude_each_other(given: dict[str, Any], fits: bool) -> None:
+    schema = VerifyRequest.model_json_schema()
+    assert jsonschema_rs.is_valid(schema, {"text": "It is so.", **given}) is fits

@@ -203,6 +203,7 @@ def llama_server(path: Path) -> Iterator[httpx.Client]:
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.n_ctx, params.n_parallel, params.verbosity = 2048, 1, 0
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1  # two wait for each other: OMP_NUM_THREADS is 1
     server = xllamacpp.Server(params)
     with httpx.Client(base_url=server.listening_address, timeout=120) as client:
         yield client

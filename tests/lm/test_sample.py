@@ -45,6 +45,13 @@ def their_processors(sampling: Sampling) -> LogitsProcessorList:
     return LogitsProcessorList(listed)
 
 
+def generated(theirs: Any, tokens: int, **options: Any) -> Any:
+    """What transformers' generate makes of the prompt; ids are under .sequences, scores under .scores."""
+    return theirs.generate(
+        torch.tensor([PROMPT]), max_new_tokens=tokens, output_scores=True, return_dict_in_generate=True, **options
+    )
+
+
 def log_probabilities(scores: Any) -> NDArray[np.float64]:
     normal: NDArray[np.float64] = torch.as_tensor(scores).double().log_softmax(-1).numpy()
     return normal
@@ -93,13 +100,8 @@ def test_repetition_control_writes_what_generate_writes(
     either_engine: Engine, theirs: Any, penalty: float, ngram: int
 ) -> None:
     sampling = Sampling(temperature=0, repetition_penalty=penalty, no_repeat_ngram=ngram)
-    expected = theirs.generate(
-        torch.tensor([PROMPT]),
-        max_new_tokens=60,
-        do_sample=False,
-        repetition_penalty=penalty,
-        no_repeat_ngram_size=ngram,
-    )[0, len(PROMPT) :].tolist()
+    written = generated(theirs, 60, do_sample=False, repetition_penalty=penalty, no_repeat_ngram_size=ngram)
+    expected = written.sequences[0, len(PROMPT) :].tolist()
     assert tokens(sample(either_engine, PROMPT, 60, NEVER, sampling)) == expected
     assert tokens(greedy(either_engine, PROMPT, 60, NEVER)) != expected
 
@@ -107,14 +109,7 @@ def test_repetition_control_writes_what_generate_writes(
 def test_draws_are_scored_as_generate_scores_them(either_engine: Engine, theirs: Any) -> None:
     torch.manual_seed(2)
     options: dict[str, Any] = {"temperature": 0.8, "top_k": 30, "top_p": 0.9, "repetition_penalty": 1.2}
-    written = theirs.generate(
-        torch.tensor([PROMPT]),
-        max_new_tokens=12,
-        do_sample=True,
-        output_scores=True,
-        return_dict_in_generate=True,
-        **options,
-    )
+    written = generated(theirs, 12, do_sample=True, **options)
     ids: list[int] = written.sequences[0].tolist()
     sampling = Sampling(**options)
     for place, scores in enumerate(written.scores, start=len(PROMPT)):
