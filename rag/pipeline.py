@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from rag.followup import standalone
 from rag.generate import Generator
-from rag.policy import REFUSAL, Policy, refuse_after, refuse_before
+from rag.policy import REFUSAL, Policy, refuse_after, refuse_before, replaceable
 from rag.prompt import ParsedAnswer, build_prompt, parse_answer
 from rag.reader import Reader
 from rag.retrieve import Found, Retriever
@@ -146,7 +146,7 @@ class Pipeline:
         started = time.perf_counter()
         claims = self.check(question.text, parsed, prompt.passages)
         reason = refuse_after(parsed, claims, self.policy)
-        if reason and (second := self._second_try(question, prompt.passages)) is not None:
+        if (second := self._reading(question, prompt.passages, parsed, () if reason else claims)) is not None:
             parsed, claims, reason = *second, ""
         for claim in claims:
             yield ClaimChecked(claim)
@@ -164,18 +164,26 @@ class Pipeline:
             timings_ms=replace(timings, total=timings.total + generate_ms + verify_ms),
         )
 
-    def _second_try(
-        self, question: Question, passages: Sequence[Passage]
+    def _reading(
+        self, question: Question, passages: Sequence[Passage], written: ParsedAnswer, standing: Sequence[Claim]
     ) -> tuple[ParsedAnswer, tuple[Claim, ...]] | None:
-        """The reader's span in place of an answer that would be refused; None where it does not stand either."""
-        if self.reader is None or not self.policy.read_below:
+        """The reader's span in place of what was written; None to stay with that.
+
+        ``standing``: the claims of what was written, none where it would be refused.
+        """
+        policy = self.policy
+        needed = min(claim.support for claim in standing) + policy.read_over if standing else 0.0
+        tried = replaceable(written) and needed < 1 if standing else policy.read_below > 0
+        if self.reader is None or not tried:
             return None
         reading = self.reader.read(standalone(question), passages, n_best=1)
-        if not reading.spans or reading.no_answer >= self.policy.read_below:
+        if not reading.spans or (not standing and reading.no_answer >= policy.read_below):
             return None
         parsed = ParsedAnswer(reading.spans[0].text, (), refused=False)
         claims = self.check(question.text, parsed, passages)
-        return None if refuse_after(parsed, claims, self.policy) else (parsed, claims)
+        if refuse_after(parsed, claims, policy) or min(claim.support for claim in claims) < needed:
+            return None
+        return parsed, claims
 
     def check(self, question: str, parsed: ParsedAnswer, passages: Sequence[Passage]) -> tuple[Claim, ...]:
         """Each sentence of the answer as a claim, judged against ``passages``, with citations by evidence."""

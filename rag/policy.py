@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rag.prompt import ParsedAnswer
 from rag.types import Claim, Hit
 
+_SHORT = 12  # words of an answer that a span may replace
 REFUSAL = "The documents do not hold the answer to this question."
 
 
@@ -23,6 +24,8 @@ class Policy:
     ``refuse_at``: the generator's own probability that the passages lack the answer, from which on it refuses; above 1
     it never does. ``read_below``: an answer whose support is under ``min_support``, or a refusal of the generator, is
     tried once more with the reader's span where the reader's probability of "no answer" is below this; 0 is never.
+    ``read_over``: a short answer that stands gives way to the reader's span where that is supported by so much more;
+    1 is never.
     """
 
     min_similarity: float = 0.35
@@ -30,6 +33,7 @@ class Policy:
     refuse_at: float = 0.5
     min_support: float = 0.1
     read_below: float = 0.2
+    read_over: float = 0.1
 
 
 def refuse_before(hits: Sequence[Hit], policy: Policy, answerable: float | None = None) -> str:
@@ -43,6 +47,12 @@ def refuse_before(hits: Sequence[Hit], policy: Policy, answerable: float | None 
         needed = policy.min_answerable
         return f"the passages found do not seem to answer it (probability {answerable:.2f}, needed {needed})"
     return ""
+
+
+def replaceable(parsed: ParsedAnswer) -> bool:
+    """Whether a span of the passages could be the better answer: to what is short, and neither yes nor no."""
+    words = parsed.text.lower().split()
+    return 0 < len(words) <= _SHORT and words[0].strip(".,") not in ("yes", "no")
 
 
 def refuse_after(parsed: ParsedAnswer, claims: Sequence[Claim], policy: Policy) -> str:
