@@ -1,7 +1,11 @@
-"""The page in a real headless Chromium (Debian's), against the real server with the real models."""
+"""The page in a real headless Chromium (Debian's), against the real server with the real models.
+
+With ANSWERABLE_TEST_SCREENSHOTS=1 the pictures of docs/screenshots are taken anew.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,12 +70,12 @@ def upload(page: Any, *files: Path) -> None:
 
 
 def check_access(page: Any, shot: str = "") -> None:
-    """No serious finding of axe; a picture for docs/ where one is asked for by name and the folder can be written."""
+    """No serious finding of axe; a picture for docs/ of the name ``shot``, where pictures are asked for."""
     page.evaluate(AXE.read_text("utf-8") + "; null")  # not as a script tag: the page's policy lets none in
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     serious = [rule for rule in found["violations"] if rule["impact"] in ("serious", "critical")]
     assert serious == [], [(rule["id"], [node["html"] for node in rule["nodes"]][:3]) for rule in serious]
-    if shot:
+    if shot and os.environ.get("ANSWERABLE_TEST_SCREENSHOTS"):
         page.screenshot(path=str(SHOTS / f"{shot}.png"))
 
 
