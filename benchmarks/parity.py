@@ -32,6 +32,7 @@ NEW_TOKENS = 32
 MOST_TOKENS = 600  # longer prompts are left out
 SETTINGS: dict[str, dict[str, Any]] = {
     "shipped": {},
+    "f32": {"INFERENCE_PRECISION_HINT": "f32"},
     "bf16": {"INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "bf16"},
     "bf16, keys and values in u8": {"INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "u8"},
 }

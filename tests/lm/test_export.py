@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from lm.batch import pad_left
 from lm.checkpoint import save
 from lm.compress import group
 from lm.config import read_config
@@ -24,7 +25,7 @@ from lm.engine import load_engine
 from lm.errors import CheckpointBroken, CheckpointMissing
 from lm.export import export_openvino
 from lm.model import Decoder, DecoderConfig
-from lm.openvino_engine import OpenVinoEngine
+from lm.openvino_engine import OpenVinoEngine, _has_bf16
 from lm.ov import ov
 
 NEVER: frozenset[int] = frozenset()
@@ -98,13 +99,44 @@ def test_int8_export_is_torch_with_weights_rounded_alike(folder: Path, model: De
         for weight in rounded.parameters():
             if weight.ndim == 2:
                 weight.copy_(torch.from_numpy(group(weight.numpy()).restore()))
-    engine = load_engine(folder)
-    assert isinstance(engine, OpenVinoEngine)
+    engine = OpenVinoEngine(folder / "int8", CONFIG, {"INFERENCE_PRECISION_HINT": "f32"})
     for prompt in prompts(10):
         with engine.session(100) as session, torch.no_grad():
             difference = torch.from_numpy(session.feed(prompt)) - rounded(torch.tensor([prompt]))[0, -1]
             assert difference.abs().max() < 1e-2
         assert is_greedy(rounded, prompt, [step.token for step in greedy(engine, prompt, 20, NEVER)])
+
+
+needs_bf16 = pytest.mark.skipif(not _has_bf16(), reason="this processor has no bf16, so prompts are read in f32")
+
+
+@needs_bf16
+@pytest.mark.parametrize("lengths", [(50,), (60, 45, 34)])
+def test_a_prompt_read_in_bf16_is_gone_on_from_in_f32(folder: Path, lengths: tuple[int, ...]) -> None:
+    """Keys and values that reach the writer in another order, or without the padding, change the logits wholly."""
+    draw = np.random.default_rng(5)
+    ids, mask = pad_left([draw.integers(0, 300, size=length).tolist() for length in lengths])
+    apart = load_engine(folder)
+    alike = OpenVinoEngine(folder / "int8", CONFIG, {"INFERENCE_PRECISION_HINT": "f32"})
+    with apart.session(100) as session, alike.session(100) as exact:
+        for new, seen in ((ids, mask), (ids[:, :1], None), (ids[:, 1:3], None)):
+            found, expected = session.feed_rows(new, seen), exact.feed_rows(new, seen)
+            assert 0 < np.abs(found - expected).mean() < 0.05 * expected.std()
+
+
+@needs_bf16
+def test_what_one_precision_keeps_on_disk_is_not_taken_for_anothers(folder: Path, tmp_path: Path) -> None:
+    """OpenVINO took the f32 graph's file for the bf16 one's: one answer in twenty was another, some wildly so."""
+    ids = np.random.default_rng(6).integers(0, 300, size=(1, 60))
+    found = []
+    for name, before in (("alone", ()), ("after", ("f32",))):
+        shutil.copytree(folder / "int8", tmp_path / name, ignore=shutil.ignore_patterns("cache"))
+        for precision in (*before, "bf16"):
+            engine = OpenVinoEngine(tmp_path / name, CONFIG, {"INFERENCE_PRECISION_HINT": precision})
+            with engine.session(100) as session:
+                logits = session.feed_rows(ids)
+        found.append(logits)
+    assert np.array_equal(*found)
 
 
 def test_embeddings_and_head_are_one_int8_matrix(folder: Path) -> None:
@@ -135,7 +167,7 @@ def test_padded_batch_and_several_positions(folder: Path, model: Decoder) -> Non
 
 def test_attention_and_cache_are_one_node(exact: OpenVinoEngine) -> None:
     # Unfused, attention is MatMul, Softmax, MatMul over a cache that is copied at every token: half the speed.
-    nodes = exact._compiled.get_runtime_model().get_ops()
+    nodes = exact._writer.get_runtime_model().get_ops()
     kinds = Counter(node.get_rt_info()["layerType"].astype(str) for node in nodes)
     assert kinds["ScaledDotProductAttention"] == CONFIG.num_hidden_layers
     assert kinds["Softmax"] == kinds["MatMul"] == 0
@@ -171,7 +203,7 @@ def test_the_number_of_threads_reaches_the_plugin(folder: Path) -> None:
     """The setting once stopped at the encoder, and the generator took every core."""
     engine = load_engine(folder, threads=1)
     assert isinstance(engine, OpenVinoEngine)
-    assert engine._compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert engine._writer.get_property("INFERENCE_NUM_THREADS") == 1
 
 
 def test_answering_imports_no_torch(folder: Path) -> None:
@@ -209,7 +241,7 @@ def test_damaged_compiled_blob_is_made_again(folder: Path, tmp_path: Path) -> No
     shutil.copy(folder / "config.json", tmp_path)
     shutil.copytree(folder / "int8", tmp_path / "int8", ignore=shutil.ignore_patterns("cache"))
     expected = [step.token for step in greedy(load_engine(tmp_path), [1, 2, 3], 5, NEVER)]
-    blobs = list((tmp_path / "int8" / "cache").glob("*.blob"))
+    blobs = list((tmp_path / "int8" / "cache").glob("*/*.blob"))
     assert blobs
     for blob in blobs:
         blob.write_bytes(blob.read_bytes()[: blob.stat().st_size // 2])
