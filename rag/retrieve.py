@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,7 +28,8 @@ Mode = Literal["dense", "bm25", "fused", "reranked"]
 
 CANDIDATES = 50  # of each search, before fusion
 RERANKED = 30  # of the fused list
-RERANK_WEIGHT = 0.7  # share of the reranker's probability in the score; the rest is the fused score
+RERANK_WEIGHT = 0.3  # share of the reranker's say in the score; the rest is the fused score (benchmarks/fit_rerank.py)
+RERANK_TEMPERATURE = 4.0  # its logits are far apart; undivided, most of their differences would be lost
 RERANK_WORDS = 60  # longer queries are not reranked: on arguana, whose queries are essays, it makes things worse
 
 _STOPWORDS = frozenset(
@@ -91,12 +92,8 @@ class Retriever:
         started = time.perf_counter()
         texts = [f"{hit.passage.heading}\n{hit.passage.text}" for hit in hits[:RERANKED]]
         logits = self.reranker.logits(query, texts)  # (N, 2)
-        likely = 1 / (1 + np.exp(-np.clip(logits[:, 0], -30, 30)))  # (N,)
-        chance = [*likely.tolist(), *[0.0] * (len(hits) - len(texts))]
-        scored = [
-            Hit(hit.passage, RERANK_WEIGHT * p + (1 - RERANK_WEIGHT) * hit.score, hit.dense, hit.bm25)
-            for hit, p in zip(hits, chance, strict=True)
-        ]
+        scores = reranked_scores([hit.score for hit in hits], logits[:, 0], RERANK_WEIGHT, RERANK_TEMPERATURE)
+        scored = [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
         order = tuple(sorted(scored, key=lambda hit: (-hit.score, hit.passage.chunk_id)))
         known = self.reranker.calibration
         answerable = None if known is None else known.probability(logits)
@@ -149,6 +146,15 @@ class Retriever:
     ) -> dict[int, float]:
         match = fts_expression(query)
         return dict(self.store.chunks.search(collection, match, depth, allowed)) if match else {}
+
+
+def reranked_scores(
+    fused: Sequence[float], logits: NDArray[np.float32], weight: float, temperature: float
+) -> list[float]:
+    """Scores of all hits: of the first N both, ``logits`` (N,) through a sigmoid; of the rest the fused one's share."""
+    said = 1 / (1 + np.exp(-np.clip(logits / temperature, -30, 30)))  # (N,)
+    chances = [*said.tolist(), *[0.0] * (len(fused) - len(said))]
+    return [weight * chance + (1 - weight) * score for chance, score in zip(chances, fused, strict=True)]
 
 
 def fts_expression(query: str) -> str:
