@@ -27,6 +27,7 @@ from rag.types import (
     Hit,
     InvalidInput,
     ModelNames,
+    NotFound,
     Page,
     Passage,
     Question,
@@ -210,8 +211,12 @@ class Pipeline:
         paged = {passage.document_id for passage in passages if passage.page is not None}
         return self.retriever.store.documents.pages(paged)
 
-    def _text_of(self, document_id: str) -> str:
-        return self.retriever.store.documents.get(document_id).text
+    def _text_of(self, document_id: str) -> str | None:
+        """None for passages that were given, or whose document was deleted since they were found."""
+        try:
+            return self.retriever.store.documents.get(document_id).text
+        except NotFound:
+            return None
 
     def models(self) -> ModelNames:
         """Which model does which job."""

@@ -28,22 +28,23 @@ def distinct(hits: Sequence[Hit], k: int) -> tuple[Hit, ...]:
     return tuple(kept)
 
 
-def merged(passages: Sequence[Passage], text_of: Callable[[str], str]) -> tuple[Passage, ...]:
+def merged(passages: Sequence[Passage], text_of: Callable[[str], str | None]) -> tuple[Passage, ...]:
     """``passages`` with chunks that follow each other in a document made one, in the place of the better of the two.
 
-    ``text_of``: the text of a document by its id; a merged passage is a range of it, so citations stay exact.
+    ``text_of``: the text of a document by its id; a merged passage is a range of it, so citations stay exact. None for
+    one that is not there: its passages stay apart.
     """
     result: list[Passage] = []
     for passage in passages:
         place = next((n for n, other in enumerate(result) if _adjoin(other, passage)), None)
-        if place is None:
+        text = None if place is None else text_of(passage.document_id)
+        if place is None or text is None:
             result.append(passage)
             continue
         other = result[place]
         start, end = min(other.start, passage.start), max(other.end, passage.end)
         page = other.page if other.start == start else passage.page
-        whole = text_of(passage.document_id)[start:end]
-        result[place] = replace(other, start=start, end=end, text=whole, page=page)
+        result[place] = replace(other, start=start, end=end, text=text[start:end], page=page)
     return tuple(result)
 
 

@@ -14,11 +14,11 @@ import pytest
 from rag.generate import Piece
 from rag.pair_tokens import Pair, PairTokenizer
 from rag.pipeline import Answered, ClaimChecked, Limits, PassagesFound, TextWritten, page_at
-from rag.policy import REFUSAL, Policy
-from rag.prompt import NO_ANSWER, Prompt
+from rag.policy import REFUSAL, Policy, replaceable
+from rag.prompt import NO_ANSWER, ParsedAnswer, Prompt
 from rag.reader import Calibration, Reader
 from rag.store import Source
-from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument, Question, Verdict
+from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument, Passage, Question, Verdict
 from rag.wire import answer_json
 from tests.fakes import EchoGenerator, Shelf
 from tests.pairs import write_base
@@ -247,3 +247,36 @@ def test_only_the_claims_of_the_answer_that_stands_are_told(shelf: Shelf, tmp_pa
     events = list(pipeline.events(Question("What does the heater draw in watts?")))
     told = [event.claim.text for event in events if isinstance(event, ClaimChecked)]
     assert told == ["nine"]
+
+
+def test_neighbouring_passages_need_not_be_in_the_store(shelf: Shelf) -> None:
+    """Once they were looked up to be merged, and answering from given passages ended in "does not exist"."""
+    first, second = "The kettle holds two litres.", "It boils them in three minutes."
+    passages = [
+        Passage(0, "given", "Kettle", "", 0, len(first), first),
+        Passage(0, "given", "Kettle", "", len(first) + 1, len(first) + 1 + len(second), second),
+    ]
+    *_, last = shelf.pipeline().events_from(Question("How much does the kettle hold? two litres"), passages)
+    assert isinstance(last, Answered) and not last.answer.abstained
+    assert {hit.passage.text for hit in last.answer.passages} == {first, second}
+
+
+def test_a_short_answer_gives_way_to_a_span_that_is_better_supported(shelf: Shelf, tmp_path: Path) -> None:
+    question = Question("What does the heater draw in watts?")
+    reader = reading(tmp_path, "nine", 9.0)
+    said = "The heater draws ninety kilowatts."
+    doubtful = shelf.pipeline(Says(said))
+    doubtful = replace(doubtful, policy=replace(doubtful.policy, min_support=-1.0))
+    assert doubtful.answer(question).support < 0.8
+    assert replace(doubtful, reader=reader).answer(question).answer == "nine"
+    never = replace(doubtful.policy, read_over=1.0)
+    assert (
+        replace(doubtful, reader=reader, policy=never).answer(question).answer == "The heater draws ninety kilowatts."
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["Yes.", "No, it does not.", "one two three four five six seven eight nine ten eleven twelve thirteen"]
+)
+def test_yes_no_and_long_answers_are_not_the_readers_to_replace(text: str) -> None:
+    assert not replaceable(ParsedAnswer(text, (), refused=False))
