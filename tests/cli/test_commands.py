@@ -196,6 +196,6 @@ def test_claims_and_retrieval_are_evaluated(cli: Cli, tmp_path: Path) -> None:
     (folder / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "How long does the battery last?"}))
     (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\tb\t1\n")
     metrics = cli.json("eval", "retrieval", str(folder))["metrics"]
-    assert set(metrics) == {"dense", "bm25", "fused"}
+    assert set(metrics) == {"dense", "bm25", "fused", "reranked"}
     assert metrics["fused"]["ndcg@10"] == 1.0
     assert set(metrics["dense"]) == {"ndcg@10", "recall@5", "recall@20", "recall@100", "mrr@10"}

@@ -136,7 +136,7 @@ def test_what_one_precision_keeps_on_disk_is_not_taken_for_anothers(folder: Path
             with engine.session(100) as session:
                 logits = session.feed_rows(ids)
         found.append(logits)
-    assert np.array_equal(*found)
+    assert np.array_equal(found[0], found[1])
 
 
 def test_embeddings_and_head_are_one_int8_matrix(folder: Path) -> None:

@@ -103,4 +103,5 @@ def test_a_base_that_is_no_model_is_refused(tmp_path: Path, trained: TrainedMode
 def test_what_the_repository_ships_is_whole() -> None:
     for model in trained_models():
         assert len(model.sha256) == 64
-        assert (model.adapter / "adapter_config.json").is_file() and (model.adapter / "README.md").is_file()
+        card = {"generator": "adapter_config.json", "reranker": "calibration.json"}.get(model.role, "pair.json")
+        assert (model.adapter / card).is_file() and (model.adapter / "README.md").is_file()

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from lm.tokenizer import Tokenizer
 from rag.prompt import build_prompt
 from rag.types import Passage, Question, Turn
-from train.batches import PASSAGE_TOKENS, Tokens, batch_order, collate, counter, pack, pack_groups, tokens_of
+from train.batches import (
+    PASSAGE_TOKENS,
+    Tokens,
+    batch_order,
+    collate,
+    counter,
+    load_rows,
+    pack,
+    pack_groups,
+    save_rows,
+    tokens_of,
+)
 from train.forward import PADDING
 from train.recipes import Example
 
@@ -76,3 +91,15 @@ def test_rows_are_padded_on_the_right_and_targets_move_along() -> None:
     assert batch.at.tolist() == [1, 5]
     assert batch.targets.tolist() == [5, 6]
     assert batch.tokens == 5
+
+
+def test_rows_survive_their_file(tmp_path: Path) -> None:
+    rows = [pack([Tokens((1, 2, 65535), (6, 7)), Tokens((1, 2, 8), (9, 7))]), pack([Tokens((5, 4), (3,))])]
+    save_rows(rows, tmp_path / "rows.npz")
+    found = load_rows(tmp_path / "rows.npz")
+    assert [(row.ids, row.positions, row.branches, row.examples) for row in found] == [
+        (row.ids, row.positions, row.branches, row.examples) for row in rows
+    ]
+    for one, other in zip(found, rows, strict=True):
+        assert [(place, target) for place, target, _ in one.learnt] == [place[:2] for place in other.learnt]
+        assert [weight for *_, weight in one.learnt] == pytest.approx([weight for *_, weight in other.learnt])

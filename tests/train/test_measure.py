@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from lm.checkpoint import load
 from lm.decode import greedy
@@ -51,3 +52,12 @@ def test_the_sample_is_fixed_and_half_unanswerable(dev_folder: Path, tokenizer: 
         one.row.id for one in dev_sample(dev_folder, tokenizer, {"squad2": 2}, longest=2000)
     ]
     assert dev_sample(dev_folder, tokenizer, {"squad2": 2}, longest=50) == []
+
+
+def test_no_answer_begins_with_a_token_that_is_never_first(base: Path, tokenizer: Tokenizer) -> None:
+    prompts = [tokenizer.encode(text) for text in ("one two", "three four five")]
+    free = answer_all(load(base), prompts, tokenizer)
+    model = load(base)
+    logits = model(torch.tensor([prompts[0]]))[0, -1]
+    barred = answer_all(model, prompts[:1], tokenizer, int(logits.argmax()))
+    assert barred[0] != free[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,6 @@ from train.recipes import Example, make_groups
 from train.sources import Seen, Source, holds, read_dev, read_source
 
 SOURCES = (Source("squad"), Source("boolq"), Source("doc2dial", alike=True))
-QUERIES = {"When", "Who", "On"}
 NOTHING = Seen(frozenset(), frozenset())
 
 
@@ -50,9 +48,9 @@ def test_a_refusal_is_never_shown_a_passage_with_an_answer(train_folder: Path, d
         if example.kind == "absent" and rows[example.question.text].answers != ("yes",):
             golds = rows[example.question.text].answers
             assert not any(holds(passage.text, gold) for passage in example.passages for gold in golds)
-        if example.kind == "swapped":
-            asked = set(re.findall(r"[A-Z][a-z]+|\d{4}", example.question.text))
-            assert not all(any(holds(passage.text, name) for passage in example.passages) for name in asked - QUERIES)
+        if example.kind == "swapped" and example.question.text in rows:  # a question of another town, not shown
+            golds = rows[example.question.text].answers
+            assert not any(holds(passage.text, gold) for passage in example.passages for gold in golds)
 
 
 def test_passages_come_in_every_number_and_place(train_folder: Path, dev_folder: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from train.sources import Ask, Unit, holds
-from train.twists import NAME, opposed, pronouns_swapped, renamed, with_orders, without_answers
+from train.twists import NAME, negated, opposed, pronouns_swapped, renamed, with_orders, without_answers
 
 TEXT = (
     "The lighthouse was lit in 1861 by Agnes Moor. She kept it for thirty years and wrote her log every day. "
@@ -85,3 +87,17 @@ def test_the_opposite_is_asked_only_where_the_passage_is_silent_on_it() -> None:
 
 def test_names_are_not_found_at_the_start_of_a_sentence() -> None:
     assert NAME.findall("The lamp. Agnes said that Bertram Quill came.") == ["Bertram Quill"]
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [
+        ("Who was elected in 1990?", "Who wasn't elected in 1990?"),
+        ("What did Anna sell?", "What didn't Anna sell?"),
+        ("Which rivers can be crossed?", "Which rivers can't be crossed?"),
+        ("Who was not elected?", None),
+        ("Name the river that is long.", None),
+    ],
+)
+def test_a_question_is_asked_for_what_is_not_so(question: str, wanted: str | None) -> None:
+    assert negated(question) == wanted
