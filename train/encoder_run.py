@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -233,6 +234,16 @@ def option_parser(description: str | None, lr: float) -> argparse.ArgumentParser
     parser.add_argument("--weights", type=Path, help="weights.safetensors of an earlier run to go on from")
     parser.add_argument("--most", type=int, default=0, help="most rows of a source, for try-outs (0: the recipe's)")
     return parser
+
+
+def run(description: str | None, make_job: Callable[[RunOptions, int], Job]) -> None:
+    """A command: trains by its options, and the first process prints the result as JSON."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    given = option_parser(description, lr=1.5e-4).parse_args(sys.argv[1:])
+    options = to_options(given)
+    result = train(make_job(options, given.most), options)
+    if result["dev"]:
+        sys.stdout.write(json.dumps(result) + "\n")
 
 
 def to_options(given: argparse.Namespace) -> RunOptions:

@@ -21,10 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lm.model import Decoder
 from rag.types import AnswerableError, InvalidInput
-from train.batches import Row, batch_order, collate
-from train.forward import compiled_block, packed_logits, plain_block, weighted_loss
+from train.batches import batch_order
 from train.ranks import Ranks
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -321,27 +319,18 @@ class RowLoop(BaseLoop):
         return batch_order(self._lengths, self.options.batch_tokens, seed)
 
 
-class Loop(RowLoop):
-    """A run of the decoder over packed rows."""
-
-    def __init__(
-        self,
-        model: Decoder,
-        weights: Mapping[str, nn.Parameter],
-        rows: Sequence[Row],
-        options: LoopOptions,
-        out: Path,
-        ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
-    ) -> None:
-        super().__init__(model, weights, rows, options, out, ranks)
-        self._decoder, self._rows = model, rows
-        self._block = compiled_block() if options.compiled else plain_block
-
-    def loss_of(self, numbers: list[int]) -> BatchLoss:
-        """See BaseLoop."""
-        batch = collate([self._rows[number] for number in numbers]).to(self.options.device)
-        loss = weighted_loss(packed_logits(self._decoder, batch, self._block), batch)
-        return BatchLoss(loss, batch.tokens, batch.examples)
+def outcome(out: Path, progress: Progress) -> dict[str, Any]:
+    """What a command prints of a run; val_loss is None and dev empty where this process did not measure."""
+    last = progress.measured[-1] if progress.measured else {"val_loss": None}
+    return {
+        "out": str(out),
+        "steps": progress.step,
+        "seconds": round(progress.seconds, 1),
+        "tokens": progress.tokens,
+        "loss": progress.loss,
+        "val_loss": last["val_loss"],
+        "dev": {name: value for name, value in last.items() if name != "val_loss"},
+    }
 
 
 def _factor(share: float, warmup: float) -> float:

@@ -11,10 +11,8 @@ probability ("forced") and once refusing at even odds; the card's calibration is
 
 from __future__ import annotations
 
-import json
 import logging
 import random
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +31,7 @@ from rag.pair_tokens import PairTokenizer
 from rag.reader import HEAD, MAX_TOKENS, Calibration, Reader, Reading, no_answer
 from rag.types import Passage
 from train.encoder_rows import EncoderBatch
-from train.encoder_run import Job, Outputs, RunOptions, TorchRuns, option_parser, to_options, train
+from train.encoder_run import Job, Outputs, RunOptions, TorchRuns, run
 from train.reader_rows import make_rows
 from train.sources import question_file
 
@@ -159,15 +157,5 @@ def _mean(values: Sequence[float]) -> float:
     return round(sum(values) / max(1, len(values)), 4)
 
 
-def main() -> None:
-    """Trains, and the first process prints the result as JSON."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    given = option_parser(__doc__, lr=1.5e-4).parse_args(sys.argv[1:])
-    options = to_options(given)
-    result = train(reader_job(options, given.most), options)
-    if result["dev"]:
-        sys.stdout.write(json.dumps(result) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, reader_job)

@@ -47,7 +47,7 @@ from train.bert import (
     trained_weights,
 )
 from train.groups import DEV_FILE, TRAIN_FILE, Group, read_groups
-from train.loop import DEVICES, BatchLoss, LoopOptions, RowLoop
+from train.loop import DEVICES, BatchLoss, LoopOptions, RowLoop, outcome
 from train.measure_ranking import auroc, mean_reciprocal_rank
 from train.ranks import Ranks, join, leave
 
@@ -205,16 +205,7 @@ def _train(options: RerankerOptions, ranks: Ranks) -> dict[str, Any]:
     fixed = {name: value for name, value in asdict(options.loop).items() if "minutes" not in name}
     run = identity({**fixed, "base": base, "world": ranks.world}, rows)
     progress = loop.run(run, measure)
-    last = progress.measured[-1] if ranks.first else {"val_loss": None}
-    return {
-        "out": str(options.out),
-        "steps": progress.step,
-        "seconds": round(progress.seconds, 1),
-        "tokens": progress.tokens,
-        "loss": progress.loss,
-        "val_loss": last["val_loss"],
-        "dev": {name: value for name, value in last.items() if name != "val_loss"},
-    }
+    return outcome(options.out, progress)
 
 
 def score(model: nn.Module, pairs: Sequence[tuple[Sequence[int], int]]) -> Tensor:

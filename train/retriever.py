@@ -43,7 +43,7 @@ from train.bert import (
     trained_weights,
 )
 from train.groups import DEV_FILE, TRAIN_FILE, Group, read_groups
-from train.loop import BatchLoss, LoopOptions, RowLoop
+from train.loop import BatchLoss, LoopOptions, RowLoop, outcome
 from train.measure_ranking import mean_reciprocal_rank
 from train.ranks import Ranks, join, leave
 from train.reranker import DEV_GROUPS, SETTINGS_FILE, RerankerOptions, option_parser, to_options
@@ -171,16 +171,7 @@ def _train(options: RerankerOptions, ranks: Ranks) -> dict[str, Any]:
     log.info("before: %s", json.dumps(measure_dev(model, dev, tokenizer)) if ranks.first else "")
     fixed = {name: value for name, value in asdict(options.loop).items() if "minutes" not in name}
     progress = loop.run(identity({**fixed, "base": base, "world": ranks.world}, rows), measure)
-    last = progress.measured[-1] if ranks.first else {"val_loss": None}
-    return {
-        "out": str(options.out),
-        "steps": progress.step,
-        "seconds": round(progress.seconds, 1),
-        "tokens": progress.tokens,
-        "loss": progress.loss,
-        "val_loss": last["val_loss"],
-        "dev": {name: value for name, value in last.items() if name != "val_loss"},
-    }
+    return outcome(options.out, progress)
 
 
 @torch.inference_mode()

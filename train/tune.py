@@ -33,8 +33,9 @@ from lm.model import Decoder
 from lm.tokenizer import Tokenizer
 from rag.types import InvalidInput
 from train.batches import Row, collate, load_rows, pack_groups, save_rows
+from train.decoder_loop import DecoderLoop
 from train.forward import packed_logits, weighted_loss
-from train.loop import DEVICES, Loop, LoopOptions, TrainingFailed
+from train.loop import DEVICES, LoopOptions, TrainingFailed, outcome
 from train.measure import DevRow, answer_all, dev_sample, score
 from train.ranks import Ranks, join, leave
 from train.recipes import make_groups
@@ -92,7 +93,7 @@ def _tune(options: TuneOptions, ranks: Ranks) -> dict[str, Any]:
     model.to(options.loop.device)
     model.tie()
     sample = dev_sample(options.dev, tokenizer, DEV_SIZES)
-    loop = Loop(model, adapter_weights(model), rows[HELD_OUT:], options.loop, options.out, ranks)
+    loop = DecoderLoop(model, adapter_weights(model), rows[HELD_OUT:], options.loop, options.out, ranks)
     settings = {"loop": asdict(options.loop), "lora": asdict(options.lora), "base_sha256": base_sha256}
     if ranks.first:
         _write(options.out, SETTINGS_FILE, json.dumps(settings, indent=1) + "\n")
@@ -105,16 +106,7 @@ def _tune(options: TuneOptions, ranks: Ranks) -> dict[str, Any]:
 
     log.info("%d rows of %d tokens", len(rows), sum(len(row.ids) for row in rows))
     progress = loop.run(_identity(options, base_sha256, rows, ranks.world), measure)
-    last = progress.measured[-1] if ranks.first else {"val_loss": None}
-    return {
-        "out": str(options.out),
-        "steps": progress.step,
-        "seconds": round(progress.seconds, 1),
-        "tokens": progress.tokens,
-        "loss": progress.loss,
-        "val_loss": last["val_loss"],
-        "dev": {name: value for name, value in last.items() if name != "val_loss"},
-    }
+    return outcome(options.out, progress)
 
 
 def _adapt(model: Decoder, options: TuneOptions, base_sha256: str) -> None:

@@ -12,11 +12,9 @@ sentences and answers, all on fixed samples.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import random
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +33,7 @@ from rag.pair_tokens import Pair, PairTokenizer
 from rag.words import read_words
 from train.edits import make_edits
 from train.encoder_rows import EncoderBatch
-from train.encoder_run import Job, Outputs, RunOptions, TorchRuns, option_parser, to_options, train
+from train.encoder_run import Job, Outputs, RunOptions, TorchRuns, run
 from train.pairs import make_pairs, tidy
 from train.sources import question_file
 from train.verifier_rows import CheckExample, make_rows, to_row
@@ -142,15 +140,5 @@ def _mean(values: Sequence[float]) -> float:
     return round(sum(values) / max(1, len(values)), 4)
 
 
-def main() -> None:
-    """Trains, and the first process prints the result as JSON."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    given = option_parser(__doc__, lr=1.5e-4).parse_args(sys.argv[1:])
-    options = to_options(given)
-    result = train(verifier_job(options, given.most), options)
-    if result["dev"]:
-        sys.stdout.write(json.dumps(result) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, verifier_job)

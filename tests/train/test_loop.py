@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+import train.decoder_loop
 import train.loop
 from lm.checkpoint import load
 from lm.config import read_config
@@ -18,7 +19,8 @@ from lm.model import Decoder
 from lm.tokenizer import Tokenizer
 from rag.types import InvalidInput
 from train.batches import Row, Tokens, pack
-from train.loop import CHECKPOINT_FILE, METRICS_FILE, Loop, LoopOptions, TrainingFailed
+from train.decoder_loop import DecoderLoop
+from train.loop import CHECKPOINT_FILE, METRICS_FILE, LoopOptions, TrainingFailed
 
 
 def rows_of(tokenizer: Tokenizer, count: int) -> list[Row]:
@@ -31,11 +33,11 @@ def rows_of(tokenizer: Tokenizer, count: int) -> list[Row]:
     return [pack([tokens(number, "name?"), tokens(number, "year?")]) for number in range(count)]
 
 
-def new_loop(base: Path, rows: list[Row], out: Path, **options: Any) -> Loop:
+def new_loop(base: Path, rows: list[Row], out: Path, **options: Any) -> DecoderLoop:
     model = load(base)
     add_adapters(model, LoraShape(8, 16.0), seed=0)
     settings = {"steps": 12, "lr": 0.01, "batch_tokens": 150, "checkpoint_minutes": 0.0, "measure_minutes": 99.0}
-    return Loop(model, adapter_weights(model), rows, LoopOptions(**(settings | options)), out)
+    return DecoderLoop(model, adapter_weights(model), rows, LoopOptions(**(settings | options)), out)
 
 
 def nothing() -> dict[str, Any]:
@@ -49,21 +51,21 @@ def losses(out: Path) -> list[tuple[int, float]]:
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Stop like a kill: in the middle of a step, with nothing said."""
-    take_step = Loop.step
+    take_step = DecoderLoop.step
 
-    def step_or_die(loop: Loop) -> dict[str, Any]:
+    def step_or_die(loop: DecoderLoop) -> dict[str, Any]:
         if loop.progress.step == step:
             raise KeyboardInterrupt
         return take_step(loop)
 
-    monkeypatch.setattr(Loop, "step", step_or_die)
+    monkeypatch.setattr(DecoderLoop, "step", step_or_die)
 
 
 def test_a_tiny_model_learns_its_examples_by_heart(base: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Decoder(read_config(base))
     options = LoopOptions(steps=160, lr=0.008, batch_tokens=2500, checkpoint_minutes=99)
-    loop = Loop(model, dict(model.named_parameters()), rows_of(tokenizer, 25), options, tmp_path)
+    loop = DecoderLoop(model, dict(model.named_parameters()), rows_of(tokenizer, 25), options, tmp_path)
     progress = loop.run("learn", nothing)
     assert losses(tmp_path)[0][1] > 4
     assert progress.loss < 0.05
@@ -99,7 +101,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
     loop.save("same")
     kept = (tmp_path / CHECKPOINT_FILE).read_bytes()
     before = {name: weight.detach().clone() for name, weight in loop.weights.items()}
-    monkeypatch.setattr(train.loop, "weighted_loss", lambda logits, _batch: logits.sum() * float("nan"))
+    monkeypatch.setattr(train.decoder_loop, "weighted_loss", lambda logits, _batch: logits.sum() * float("nan"))
     with pytest.raises(TrainingFailed, match=r"step 2: the loss is nan.*lower --lr than 0\.01"):
         loop.run("same", nothing)
     assert (tmp_path / CHECKPOINT_FILE).read_bytes() == kept
