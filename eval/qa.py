@@ -42,8 +42,7 @@ class QaEvaluation:
     def ask_closed(self, rows: Sequence[QaRow], progress: Progress) -> Iterator[tuple[QaRow, Answer, float]]:
         """Each row with its answer from its own passages, and the wall time in milliseconds."""
         for done, row in enumerate(rows, start=1):
-            passages = [part for source in row.passages for part in self._cut(source)]
-            yield row, *_timed(self.pipeline.events_from(self._question(row), passages))
+            yield row, *_timed(self.pipeline.events_from(self.question(row), self.passages(row)))
             progress(done, len(rows))
 
     def ask_open(self, rows: Sequence[QaRow], progress: Progress) -> Iterator[tuple[QaRow, Answer, float]]:
@@ -51,11 +50,16 @@ class QaEvaluation:
         sources = dict.fromkeys(source for row in rows for source in row.passages)
         self.ingester.ingest_documents((as_document(source) for source in sources), COLLECTION, progress)
         for done, row in enumerate(rows, start=1):
-            yield row, *_timed(self.pipeline.events(self._question(row)))
+            yield row, *_timed(self.pipeline.events(self.question(row)))
             progress(done, len(rows))
 
-    def _question(self, row: QaRow) -> Question:
+    def question(self, row: QaRow) -> Question:
+        """What is asked of a row."""
         return Question(row.question, COLLECTION, row.history, self.top_k)
+
+    def passages(self, row: QaRow) -> list[Passage]:
+        """The row's own passages, cut like documents are."""
+        return [part for source in row.passages for part in self._cut(source)]
 
     def _cut(self, source: SourceText) -> Iterator[Passage]:
         parsed = _parsed(source)

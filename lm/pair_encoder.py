@@ -4,8 +4,8 @@
     check   the claim is supported, contradicted, or not in the passage: logits (B, 3); and each token of the claim
             as wrong or right: logits (B, T)
 
-The encoder is transformers' BertModel (MiniLM-L6: 6 layers, H = 384). A trained model is one file: weights in half
-precision, the word vectors, half of all weights, in eight bits with one scale a row. B pairs, T tokens.
+The encoder is transformers' BertModel (MiniLM-L6: 6 layers, H = 384). A trained model is one file: matrices in eight
+bits with one scale a row, which is also how they are served, the rest in half precision. B pairs, T tokens.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from lm.errors import CheckpointBroken, CheckpointMissing
 
 HEADS = ("span", "check")
 LABELS = 3
-_WORDS = "bert.embeddings.word_embeddings.weight"
 _SCALE = ".scale"
+_LARGE = 100_000  # numbers of a matrix from which on it is written in eight bits
 _DROPOUT = 0.1
 
 
@@ -58,10 +58,11 @@ class PairEncoder(nn.Module):
         return self.label(states[:, 0]).float(), tokens.squeeze(-1)
 
 
-def from_base(folder: Path, head: str) -> PairEncoder:
+def from_base(folder: Path, head: str, layers: int = 0) -> PairEncoder:
     """A fresh head on the encoder of a sentence-transformers folder. Its random weights follow torch's seed.
 
-    Raises CheckpointMissing, CheckpointBroken.
+    ``layers``: how many the encoder shall have (0: its own), a multiple of what it has; see `deepened`.
+    Raises CheckpointMissing, CheckpointBroken, the latter for another number of layers, too.
     """
     from safetensors.torch import load_file
 
@@ -78,7 +79,30 @@ def from_base(folder: Path, head: str) -> PairEncoder:
     missing, _ = model.bert.load_state_dict(weights, strict=False)  # the file has a pooler that is not used here
     if missing:
         raise CheckpointBroken(f"{weights_file}: weights are missing: {', '.join(missing[:3])}")
-    return model
+    return deepened(model, layers) if layers else model
+
+
+def deepened(model: PairEncoder, layers: int) -> PairEncoder:
+    """``model`` with each of its layers followed by copies of it, ``layers`` in all.
+
+    The copies add nothing to the states at first: their last projections are zero (LLaMA Pro, Wu et al., ACL 2024);
+    what is left of them are two norms. Raises CheckpointBroken unless ``layers`` is a multiple of the number there is.
+    """
+    old = int(model.bert.config.num_hidden_layers)
+    if layers < old or layers % old:
+        raise CheckpointBroken(f"{layers} layers cannot be made of {old}; give a multiple of {old}")
+    deeper = PairEncoder(model.head, model.config | {"num_hidden_layers": layers})
+    weights = model.state_dict()
+    mark = "bert.encoder.layer."
+    for name in deeper.state_dict():
+        if name.startswith(mark):
+            place, rest = name.removeprefix(mark).split(".", 1)
+            source, copy = divmod(int(place), layers // old)
+            found = model.state_dict()[f"{mark}{source}.{rest}"]
+            silent = copy > 0 and ".output.dense" in f".{rest}"
+            weights[name] = torch.zeros_like(found) if silent else found.clone()
+    deeper.load_state_dict(weights)
+    return deeper
 
 
 def save_compact(model: PairEncoder, path: Path) -> None:
@@ -86,7 +110,7 @@ def save_compact(model: PairEncoder, path: Path) -> None:
     tensors: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
         weight = value.cpu()
-        if name == _WORDS:
+        if weight.ndim == 2 and weight.numel() >= _LARGE:
             scale = (weight.abs().amax(dim=1, keepdim=True) / 127).clamp_min(1e-12)  # (V, 1)
             tensors[name] = (weight / scale).round().to(torch.int8)
             tensors[name + _SCALE] = scale.float()
@@ -107,7 +131,9 @@ def load_compact(path: Path) -> PairEncoder:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         model = PairEncoder(header["head"], json.loads(header["config"]))
-        tensors[_WORDS] = tensors[_WORDS].float() * tensors.pop(_WORDS + _SCALE)
+        for scale in [name for name in tensors if name.endswith(_SCALE)]:
+            name = scale.removesuffix(_SCALE)
+            tensors[name] = tensors[name].float() * tensors.pop(scale)
         model.load_state_dict({name: value.float() for name, value in tensors.items()})
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise CheckpointBroken(f"{path}: not the weights of a pair encoder ({error!r})") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from lm.device import cuda_available
+from rag.answer_support import ANSWERS_FILE, AnswerRater
 from rag.check import TrainedVerifier
 from rag.combine import COMBINER_FILE
 from rag.encode import Encoder, load_encoder
@@ -90,6 +91,7 @@ def build_pipeline(settings: Settings, search: Search | None = None, side_by_sid
         policy=Policy(),
         limits=Limits(settings.passage_tokens, settings.max_new_tokens, settings.max_question_chars),
         reader=reader,
+        rater=build_rater(),
     )
 
 
@@ -104,6 +106,12 @@ def build_reader(settings: Settings) -> Reader | None:
     """The reader, where HOME has it. Raises ModelBroken."""
     folder = _pulled(settings, READER)
     return None if folder is None else Reader.load(folder, settings.threads)
+
+
+def build_rater() -> AnswerRater | None:
+    """How probable answers are right, where that was fitted. Raises ModelBroken."""
+    path = models_in_repository() / CHECK / ANSWERS_FILE
+    return AnswerRater.load(path) if path.is_file() else None
 
 
 def build_verifier(settings: Settings, encoder: Encoder, reader: Reader | None) -> Verifier:

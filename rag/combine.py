@@ -116,7 +116,7 @@ def features(claim: str, question: str, view: View, reading: Reading | None) -> 
 
 def _reader_features(claim: str, reading: Reading) -> dict[str, float]:
     said = normalise(claim)
-    agrees = [_agrees(said, span.text) for span in reading.spans[:3]]
+    agrees = [agreement(claim, span.text) for span in reading.spans[:3]]
     return {
         "reader_agrees": agrees[0] if agrees else 0.0,
         "reader_near": max(agrees, default=0.0),
@@ -125,8 +125,9 @@ def _reader_features(claim: str, reading: Reading) -> dict[str, float]:
     }
 
 
-def _agrees(said: str, span: str) -> float:
-    found = normalise(span)
+def agreement(claim: str, span: str) -> float:
+    """How far two short texts say the same, in [0, 1]: token F1, or 1 where one holds the other."""
+    said, found = normalise(claim), normalise(span)
     if said and found and (f" {said} " in f" {found} " or f" {found} " in f" {said} "):
         return 1.0
     return token_f1(said, [span])

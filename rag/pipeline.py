@@ -12,10 +12,12 @@ from collections import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from rag.answer_support import AnswerRater, Draft
+from rag.choose import Check, Chooser, Written
 from rag.followup import standalone
-from rag.generate import Generator
-from rag.policy import REFUSAL, Policy, refuse_after, refuse_before, replaceable
-from rag.prompt import ParsedAnswer, build_prompt, parse_answer
+from rag.generate import Generator, Piece
+from rag.policy import REFUSAL, Policy, refuse_before
+from rag.prompt import ParsedAnswer, Prompt, build_prompt, parse_answer
 from rag.reader import Reader
 from rag.retrieve import Found, Retriever
 from rag.select import distinct, merged
@@ -37,6 +39,7 @@ from rag.types import (
 from rag.verify import Judgement, Verifier
 
 MAX_TOP_K = 50
+NEVER = 2.0  # a refuse_at that no probability reaches
 SPARE = 3  # hits beyond top_k, to take the place of those that repeat a better one
 
 
@@ -90,6 +93,7 @@ class Pipeline:
     policy: Policy
     limits: Limits
     reader: Reader | None = None
+    rater: AnswerRater | None = None
 
     def answer(self, question: Question) -> Answer:
         """The answer to ``question``. Raises InvalidInput, NotFound, EncoderChanged, StoreUnavailable."""
@@ -135,56 +139,55 @@ class Pipeline:
 
     def _write(self, question: Question, answer: Answer) -> abc.Generator[Event, None, Answer]:
         started = time.perf_counter()
-        passages = merged([hit.passage for hit in answer.passages], self._text_of)
-        prompt = build_prompt(question, passages, self.limits.passage_tokens, self.generator.count_tokens)
-        pieces = []
+        prompt = self._prompt(question, answer.passages)
+        pieces: list[Piece] = []
         for piece in self.generator.stream(prompt, self.limits.max_new_tokens, self.policy.refuse_at):
             pieces.append(piece)
             if piece.text:
                 yield TextWritten(piece.text)
-        parsed = parse_answer("".join(piece.text for piece in pieces), len(prompt.passages))
+        written = _written(pieces, prompt, answer.passages)
         generate_ms = _since(started)
         started = time.perf_counter()
-        claims = self.check(question.text, parsed, prompt.passages)
-        reason = refuse_after(parsed, claims, self.policy)
-        if (second := self._reading(question, prompt.passages, parsed, () if reason else claims)) is not None:
-            parsed, claims, reason = *second, ""
-        for claim in claims:
+        choice = self.chooser.choose(standalone(question), prompt.passages, written, self._checks(question, prompt))
+        for claim in choice.claims:
             yield ClaimChecked(claim)
         verify_ms = _since(started)
         timings = replace(answer.timings_ms, generate=generate_ms, verify=verify_ms)
         return replace(
             answer,
-            answer=REFUSAL if reason else parsed.text,
-            abstained=bool(reason),
-            reason=reason,
-            support=0.0 if reason else min(claim.support for claim in claims),
-            unanswerable=pieces[0].unanswerable if pieces else None,
-            claims=() if reason else claims,
+            answer=REFUSAL if choice.reason else choice.parsed.text,
+            abstained=bool(choice.reason),
+            reason=choice.reason,
+            support=0.0 if choice.reason else choice.support,
+            unanswerable=written.unanswerable,
+            claims=() if choice.reason else choice.claims,
             usage=Usage(self.generator.prompt_tokens(prompt), len(pieces)),
             timings_ms=replace(timings, total=timings.total + generate_ms + verify_ms),
         )
 
-    def _reading(
-        self, question: Question, passages: Sequence[Passage], written: ParsedAnswer, standing: Sequence[Claim]
-    ) -> tuple[ParsedAnswer, tuple[Claim, ...]] | None:
-        """The reader's span in place of what was written; None to stay with that.
+    def drafts(self, question: Question, passages: Sequence[Passage] | None = None) -> Iterator[Draft]:
+        """What could be answered, from the collection or from given ``passages``, the generator never stopped.
 
-        ``standing``: the claims of what was written, none where it would be refused.
+        For fitting the ratings (benchmarks/fit_answers.py). Raises what `answer` raises.
         """
-        policy = self.policy
-        needed = min(claim.support for claim in standing) + policy.read_over if standing else 0.0
-        tried = replaceable(written) and needed < 1 if standing else policy.read_below > 0
-        if self.reader is None or not tried:
-            return None
-        reading = self.reader.read(standalone(question), passages, n_best=1)
-        if not reading.spans or (not standing and reading.no_answer >= policy.read_below):
-            return None
-        parsed = ParsedAnswer(reading.spans[0].text, (), refused=False)
-        claims = self.check(question.text, parsed, passages)
-        if refuse_after(parsed, claims, policy) or min(claim.support for claim in claims) < needed:
-            return None
-        return parsed, claims
+        asked, wanted = standalone(question), question.top_k + SPARE
+        if passages is None:
+            collection = self.retriever.store.collections.get(question.collection)
+            found = self.retriever.find(asked, collection, wanted, question.where)
+        else:
+            found = self.retriever.rank(asked, passages, wanted)
+        if hits := distinct(found.hits, question.top_k):
+            prompt = self._prompt(question, hits)
+            pieces = list(self.generator.stream(prompt, self.limits.max_new_tokens, NEVER))
+            written = _written(pieces, prompt, hits)
+            yield from self.chooser.drafts(asked, prompt.passages, written, self._checks(question, prompt))
+
+    def _prompt(self, question: Question, hits: Sequence[Hit]) -> Prompt:
+        passages = merged([hit.passage for hit in hits], self._text_of)
+        return build_prompt(question, passages, self.limits.passage_tokens, self.generator.count_tokens)
+
+    def _checks(self, question: Question, prompt: Prompt) -> Check:
+        return lambda parsed: self.check(question.text, parsed, prompt.passages)
 
     def check(self, question: str, parsed: ParsedAnswer, passages: Sequence[Passage]) -> tuple[Claim, ...]:
         """Each sentence of the answer as a claim, judged against ``passages``, with citations by evidence."""
@@ -218,6 +221,11 @@ class Pipeline:
         except NotFound:
             return None
 
+    @property
+    def chooser(self) -> Chooser:
+        """What decides between the generator's answer and the reader's."""
+        return Chooser(self.policy, self.reader, self.rater)
+
     def models(self) -> ModelNames:
         """Which model does which job."""
         encoder, reranker = self.retriever.encoder, self.retriever.reranker
@@ -227,6 +235,11 @@ class Pipeline:
             reranker=f"{reranker.name}@{reranker.fingerprint}" if reranker else "",
             verifier=f"{self.verifier.name}@{self.verifier.fingerprint}",
         )
+
+
+def _written(pieces: Sequence[Piece], prompt: Prompt, hits: Sequence[Hit]) -> Written:
+    parsed = parse_answer("".join(piece.text for piece in pieces), len(prompt.passages))
+    return Written(parsed, pieces, max((hit.dense for hit in hits if hit.dense is not None), default=0.0))
 
 
 def check_question(question: Question, limits: Limits) -> None:

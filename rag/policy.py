@@ -22,16 +22,17 @@ class Policy:
 
     ``min_answerable``: least probability, by the reranker, that the passages hold the answer; not asked without one.
     ``refuse_at``: the generator's own probability that the passages lack the answer, from which on it refuses; above 1
-    it never does. ``read_below``: an answer whose support is under ``min_support``, or a refusal of the generator, is
-    tried once more with the reader's span where the reader's probability of "no answer" is below this; 0 is never.
-    ``read_over``: a short answer that stands gives way to the reader's span where that is supported by so much more;
-    1 is never.
+    it never does. ``min_right``: least probability that a short answer is right, by its rating. ``read_below``: an
+    answer that would be withdrawn, or a refusal of the generator, is tried once more with the reader's span where the
+    reader's probability of "no answer" is below this; 0 is never. ``read_over``: a short answer that stands gives way
+    to the reader's span where that is rated higher by so much; 1 is never.
     """
 
     min_similarity: float = 0.35
     min_answerable: float = 0.1
     refuse_at: float = 0.6
     min_support: float = 0.05
+    min_right: float = 0.0
     read_below: float = 0.2
     read_over: float = 0.15
 
@@ -55,11 +56,13 @@ def replaceable(parsed: ParsedAnswer) -> bool:
     return 0 < len(words) <= _SHORT and words[0].strip(".,") not in ("yes", "no")
 
 
-def refuse_after(parsed: ParsedAnswer, claims: Sequence[Claim], policy: Policy) -> str:
-    """Why to withdraw what was written; empty to stand by it."""
+def refuse_after(parsed: ParsedAnswer, claims: Sequence[Claim], support: float, policy: Policy) -> str:
+    """Why to withdraw what was written, of this ``support``; empty to stand by it."""
     if parsed.refused:
         return "the generator found no answer in the passages"
     best = max((claim.support for claim in claims), default=0.0)
     if best < policy.min_support:
         return f"no sentence of the answer is supported by the passages (best {best:.2f}, needed {policy.min_support})"
+    if replaceable(parsed) and support < policy.min_right:
+        return f"the answer found is too uncertain (probability {support:.2f}, needed {policy.min_right})"
     return ""

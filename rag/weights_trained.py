@@ -65,7 +65,7 @@ class TrainedModel:
 def trained_models() -> tuple[TrainedModel, ...]:
     """The models that this repository ships; those on MiniLM where their weights are there."""
     folder = models_in_repository()
-    generator = TrainedModel("answerable-135m", "generator", "0.3", "smollm2-135m", folder / "answerable-135m")
+    generator = TrainedModel("answerable-135m", "generator", "0.4", "smollm2-135m", folder / "answerable-135m")
     pairs = (pair_encoder(READER, "reader", folder), pair_encoder(CHECK, "verifier", folder))
     rankers = (ranker(RERANKER, "reranker", folder), ranker(RETRIEVER, "retriever", folder))
     return (generator, *(model for model in (*pairs, *rankers) if (model.adapter / model.file).is_file()))
@@ -73,7 +73,7 @@ def trained_models() -> tuple[TrainedModel, ...]:
 
 def pair_encoder(name: str, role: str, folder: Path) -> TrainedModel:
     """A pair encoder in ``folder``/``name``, trained from minilm-l6."""
-    return TrainedModel(name, role, "0.1", "minilm-l6", folder / name, room=150_000_000, file=PAIR_WEIGHTS)
+    return TrainedModel(name, role, "0.2", "minilm-l6", folder / name, room=150_000_000, file=PAIR_WEIGHTS)
 
 
 def ranker(name: str, role: str, folder: Path) -> TrainedModel:

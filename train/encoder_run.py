@@ -48,6 +48,8 @@ class RunOptions:
     out: Path
     loop: LoopOptions
     start: Path | None = None
+    layers: int = 0  # of the encoder, twice what the base has, say; 0: as many
+    without: tuple[str, ...] = ()  # parts of the rows to leave out, to see what each is worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def train(job: Job, options: RunOptions) -> dict[str, Any]:
 
 def _train(job: Job, options: RunOptions, ranks: Ranks) -> dict[str, Any]:
     torch.manual_seed(options.loop.seed)
-    model = from_base(options.base, job.head)
+    model = from_base(options.base, job.head, options.layers)
     if options.start is not None:
         model.load_state_dict(load_compact(options.start).state_dict())
     if options.loop.device == "cpu":
@@ -204,7 +206,7 @@ def _save_model(model: PairEncoder, folder: Path, card: PairCard) -> None:
 
 def _identity(job: Job, options: RunOptions, rows: EncoderRows, world: int) -> str:
     """A hash of all that decides the course of a run; how long it lasts and how often it is looked at do not."""
-    settings = {**asdict(options.loop), "head": job.head, "world": world}
+    settings = {**asdict(options.loop), "head": job.head, "layers": options.layers, "world": world}
     for name in ("minutes", "checkpoint_minutes", "measure_minutes"):
         del settings[name]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
@@ -232,6 +234,10 @@ def option_parser(description: str | None, lr: float) -> argparse.ArgumentParser
     parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
     # Not "--start": torchrun takes that for an option of its own, wherever it stands.
     parser.add_argument("--weights", type=Path, help="weights.safetensors of an earlier run to go on from")
+    parser.add_argument(
+        "--layers", type=int, default=0, help="layers of the encoder, a multiple of the base's (0: those)"
+    )
+    parser.add_argument("--without", nargs="+", default=(), help="parts of the rows to leave out, to see their worth")
     parser.add_argument("--most", type=int, default=0, help="most rows of a source, for try-outs (0: the recipe's)")
     return parser
 
@@ -260,4 +266,4 @@ def to_options(given: argparse.Namespace) -> RunOptions:
         measure_minutes=given.measure_minutes,
         device=given.device,
     )
-    return RunOptions(given.base, given.data, given.out, loop, given.weights)
+    return RunOptions(given.base, given.data, given.out, loop, given.weights, given.layers, tuple(given.without))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from rag.sentences import sentences
 from rag.types import InvalidInput
 
 TRAIN_FILE, DEV_FILE = "train.jsonl", "dev.jsonl"
+CLAIMS_FILE = "claims.jsonl"  # by train/claim_groups.py; optional
+_SENTENCE_WORDS = 8  # at least, of a sentence that is searched for
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,7 @@ class Group:
 
     ``positive`` is empty for a question that no passage answers; ``negatives`` are passages found by searching,
     ``lacking`` passages on the subject that do not hold the answer; ``altered`` is a question that ``positive`` does
-    not answer, or empty.
+    not answer, or empty. ``told``: whether ``positive`` answers; False where it is merely what the question is about.
     """
 
     question: str
@@ -26,6 +30,21 @@ class Group:
     lacking: tuple[str, ...] = ()
     altered: str = ""
     source: str = ""
+    told: bool = True
+
+
+def cloze(group: Group, draw: random.Random) -> Group | None:
+    """The group asked by a sentence of its passage, taken out of it (inverse cloze task, Lee et al., ACL 2019).
+
+    It teaches that a statement belongs to a passage on the same matter. None where the passage is too short for it.
+    """
+    heading, _, text = group.positive.partition("\n")
+    spans = [(start, end) for start, end in sentences(text) if len(text[start:end].split()) >= _SENTENCE_WORDS]
+    if len(spans) < 3 or not group.negatives:
+        return None
+    start, end = draw.choice(spans)
+    rest = passage_text(heading, f"{text[:start].rstrip()} {text[end:].lstrip()}".strip())
+    return Group(text[start:end].rstrip(" ."), rest, group.negatives, told=False, source=group.source)
 
 
 def passage_text(heading: str, text: str) -> str:

@@ -30,7 +30,7 @@ from rag.encode import TOKENIZER_FILE
 from rag.pair_tokens import PairTokenizer
 from rag.reader import HEAD, MAX_TOKENS, Calibration, Reader, Reading, no_answer
 from rag.types import Passage
-from train.encoder_rows import EncoderBatch
+from train.encoder_rows import EncoderBatch, EncoderRows
 from train.encoder_run import Job, Outputs, RunOptions, TorchRuns, run
 from train.reader_rows import make_rows
 from train.sources import question_file
@@ -148,9 +148,10 @@ def reader_job(options: RunOptions, most: int = 0, sizes: dict[str, int] | None 
         figures = {"val_loss": loss, **{name: getattr(scores, name) for name in ReaderScores.__slots__}}
         return figures, {"temperature": fitted.temperature, "bias": fitted.bias}
 
-    return Job(
-        NAME, HEAD, MAX_TOKENS, lambda: make_rows(options.data, tokenizer, options.loop.seed, most), span_loss, measure
-    )
+    def rows() -> tuple[EncoderRows, dict[str, Any]]:
+        return make_rows(options.data, tokenizer, options.loop.seed, most, options.without)
+
+    return Job(NAME, HEAD, MAX_TOKENS, rows, span_loss, measure)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -25,7 +25,7 @@ from train.encoder_rows import EncoderRows
 from train.recipes import Neighbours, strangers, swapped_question
 from train.sources import Ask, Seen, Source, Unit, holds, read_dev, read_source
 from train.turned import turned
-from train.twists import renamed, with_orders, without_answers
+from train.twists import as_searched, renamed, with_orders, without_answers
 
 _LONG = 1300  # characters; with a question, about what a row holds
 SOURCES = (
@@ -44,6 +44,7 @@ _ABSENT = 0.30  # unanswerable ones a span, of a near passage's questions
 _SWAPPED, _TURNED = 0.60, 0.5  # of the spans, and of those; some have nothing to swap
 _CUT = 0.25  # of the units
 _RENAMED, _ORDERS = 0.06, 0.03  # of the units
+_SEARCHED = 0.25  # of the questions are as typed into a search box
 NONE = (0, 0)
 
 
@@ -59,10 +60,13 @@ class ReaderExample:
     end: int = 0
 
 
-def make_rows(data: Path, tokenizer: PairTokenizer, seed: int, most: int) -> tuple[EncoderRows, dict[str, Any]]:
+def make_rows(
+    data: Path, tokenizer: PairTokenizer, seed: int, most: int, without: Sequence[str] = ()
+) -> tuple[EncoderRows, dict[str, Any]]:
     """Rows of ``data``/qa/train without what ``data``/qa/dev holds, and counts by source and kind.
 
-    ``most``: most questions of a source (0: the recipe's). Raises InvalidInput for data that is not there.
+    ``most``: most questions of a source (0: the recipe's). ``without``: kinds to leave out
+    (ReaderExample). Raises InvalidInput for data that is not there.
     """
     seen = read_dev(data / "qa" / "dev")
     examples: list[ReaderExample] = []
@@ -73,7 +77,13 @@ def make_rows(data: Path, tokenizer: PairTokenizer, seed: int, most: int) -> tup
         made = source_examples(data / "qa" / "train", limited, seen, counts, seed)
         examples += made
         report["sources"][source.name] = {**counts, **Counter(example.kind for example in made)}
+    examples = [example for example in examples if example.kind not in without]
     random.Random(f"{seed} order").shuffle(examples)
+    draw = random.Random(f"{seed} searched")
+    examples = [
+        replace(example, question=as_searched(example.question)) if draw.random() < _SEARCHED else example
+        for example in examples
+    ]
     rows = [row for example in examples if (row := to_row(example, tokenizer)) is not None]
     report["kinds"] = Counter(example.kind for example in examples)
     return EncoderRows.pack(rows), report

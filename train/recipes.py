@@ -5,7 +5,7 @@ are a unit and its nearest neighbours by shared words (mostly other paragraphs o
 Unanswerable questions are of four kinds: asked of a near passage that is not shown and whose answer stands in none that
 is shown; with a name, a year or a word such as "first" swapped for another; whose sentence was cut out of the passage;
 unanswerable in the data file itself. Some passages are changed throughout (names, pronouns) or speak to the reader
-(train/twists.py). Everything follows from the seed.
+(train/twists.py), and some questions are as typed into a search box. Everything follows from the seed.
 
     python -m train.recipes --train qa/train --dev qa/dev       counts and shares as JSON, and a few examples
 """
@@ -29,7 +29,7 @@ from rag.types import Passage, Question
 from rag.words import read_words
 from train.sources import SOURCES, Ask, Seen, Source, Unit, holds, read_dev, read_source
 from train.turned import turned
-from train.twists import NAME, YEAR, opposed, pronouns_swapped, renamed, with_orders, without_answers
+from train.twists import NAME, YEAR, as_searched, opposed, pronouns_swapped, renamed, with_orders, without_answers
 
 _PASSAGES = ((1, 0.38), (2, 0.24), (3, 0.24), (4, 0.08), (5, 0.06))
 _NEAR = 8
@@ -40,6 +40,7 @@ _SWAPPED, _TURNED = 0.40, 0.5  # of the spans, and of those; some have nothing t
 _CUT_ONE, _CUT_MORE = 0.10, 0.30  # of the units with one question, and with several
 _RENAMED, _PRONOUNS, _ORDERS = 0.05, 0.03, 0.03  # of the units
 _SENTENCE, _LONGEST_SENTENCE = 0.03, 240  # of the spans; characters
+_SEARCHED = 0.25  # of the questions, refusals as well
 _IN_A_SENTENCE = " Answer in a full sentence."
 
 
@@ -180,7 +181,15 @@ def _group(unit: Unit, near: Sequence[Unit], source: Source, spent: set[str], dr
         examples += _absent(hidden, chosen, passages, examples, draw)
         examples += _swapped(hidden, chosen, passages, examples, draw)
     draw.shuffle(examples)
-    return tuple(examples)
+    return tuple(_searched(example, draw) for example in examples)
+
+
+def _searched(example: Example, draw: random.Random) -> Example:
+    """``example``, or the same with its question as typed into a search box; not within a conversation."""
+    question = example.question
+    if question.history or example.kind == "sentence" or draw.random() >= _SEARCHED:
+        return example
+    return replace(example, question=replace(question, text=as_searched(question.text)))
 
 
 def _twisted(unit: Unit, near: Sequence[Unit], source: Source, draw: random.Random) -> Unit:

@@ -46,7 +46,7 @@ from train.bert import (
     sha256_of_weights,
     trained_weights,
 )
-from train.groups import DEV_FILE, TRAIN_FILE, Group, read_groups
+from train.groups import CLAIMS_FILE, DEV_FILE, TRAIN_FILE, Group, cloze, read_groups
 from train.loop import DEVICES, BatchLoss, LoopOptions, RowLoop, outcome
 from train.measure_ranking import auroc, mean_reciprocal_rank
 from train.ranks import Ranks, join, leave
@@ -87,12 +87,13 @@ class CrossEncoder(nn.Module):
 @dataclass(frozen=True, slots=True)
 class Row:
     """A group as pairs of tokens: ``pairs`` are (ids, where the passage begins), ``ranked`` of them, gold first, are
-    ranked against each other (0 where there is no gold); ``answers`` says of each whether it answers.
+    ranked against each other (0 where there is no gold); ``answers`` says of each whether it answers, None that this
+    is not known.
     """
 
     pairs: tuple[tuple[tuple[int, ...], int], ...]
     ranked: int
-    answers: tuple[bool, ...]
+    answers: tuple[bool | None, ...]
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -109,7 +110,8 @@ def to_row(group: Group, tokenizer: Tokenizer, draw: random.Random) -> Row:
         texts.append((group.altered, group.positive))
     pairs = tuple(pair_ids(tokenizer, question, text, LONGEST) for question, text in texts)
     ranked = 1 + len(negatives) if gold and negatives else 0
-    return Row(pairs, ranked, tuple(bool(gold) and place == 0 for place in range(len(pairs))))
+    told = tuple((bool(gold) and place == 0) if group.told else None for place in range(len(pairs)))
+    return Row(pairs, ranked, told)
 
 
 class RerankerLoop(RowLoop):
@@ -132,9 +134,14 @@ class RerankerLoop(RowLoop):
         rows = [self._rows[number] for number in numbers]
         pairs = [pair for row in rows for pair in row.pairs]
         logits = score(self.model, pairs)  # (S, 2)
-        answers = logits.new_tensor([float(flag) for row in rows for flag in row.answers])  # (S,)
+        flags = [flag for row in rows for flag in row.answers]
+        answers = logits.new_tensor([float(bool(flag)) for flag in flags])  # (S,)
+        known = logits.new_tensor([float(flag is not None) for flag in flags])  # (S,)
         weight = logits.new_tensor(_POSITIVE_WEIGHT)
-        loss = _ANSWERS_WEIGHT * F.binary_cross_entropy_with_logits(logits[:, 1], answers, pos_weight=weight)
+        told = F.binary_cross_entropy_with_logits(
+            logits[:, 1], answers, known, pos_weight=weight, reduction="sum"
+        ) / known.sum().clamp_min(1)
+        loss = _ANSWERS_WEIGHT * told
         lists = _lists(rows)
         if lists:
             loss = loss + _listwise(logits[:, 0], lists)
@@ -162,12 +169,13 @@ def _listwise(scores: Tensor, lists: Sequence[range]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class RerankerOptions:
-    """What to train, on which mined groups, and how."""
+    """What to train, on which mined groups, and how. ``cloze``: share of the groups asked by a sentence as well."""
 
     base: Path
     mined: Path
     out: Path
     loop: LoopOptions
+    cloze: float = 0.0
 
 
 def train_reranker(options: RerankerOptions) -> dict[str, Any]:
@@ -188,7 +196,7 @@ def _train(options: RerankerOptions, ranks: Ranks) -> dict[str, Any]:
     model = CrossEncoder(load_bert(options.base), options.loop.seed)
     model.to(options.loop.device)
     draw = random.Random(options.loop.seed)
-    rows = [to_row(group, tokenizer, draw) for group in read_groups(options.mined / TRAIN_FILE)]
+    rows = [to_row(group, tokenizer, draw) for group in training_groups(options, draw)]
     dev = read_groups(options.mined / DEV_FILE)[:DEV_GROUPS]
     loop = RerankerLoop(model, trained_weights(model), rows, options.loop, options.out, ranks)
     base = sha256_of_weights(model.bert)
@@ -206,6 +214,16 @@ def _train(options: RerankerOptions, ranks: Ranks) -> dict[str, Any]:
     run = identity({**fixed, "base": base, "world": ranks.world}, rows)
     progress = loop.run(run, measure)
     return outcome(options.out, progress)
+
+
+def training_groups(options: RerankerOptions, draw: random.Random) -> list[Group]:
+    """The mined groups, those of claims where they were made, and a share of both asked by a sentence as well."""
+    groups = read_groups(options.mined / TRAIN_FILE)
+    if (options.mined / CLAIMS_FILE).is_file():
+        groups += read_groups(options.mined / CLAIMS_FILE)
+    asked = [made for group in groups if draw.random() < options.cloze and (made := cloze(group, draw)) is not None]
+    log.info("%d groups, %d asked by a sentence", len(groups), len(asked))
+    return groups + asked
 
 
 def score(model: nn.Module, pairs: Sequence[tuple[Sequence[int], int]]) -> Tensor:
@@ -261,6 +279,7 @@ def _numbers() -> Iterator[tuple[str, float, str]]:
     yield "accumulate", 2, "batches of a step"
     yield "seed", 0, "order of the groups and start of the head"
     yield "measure-minutes", 15.0, "time between two measurements"
+    yield "cloze", 0.0, "share of the groups asked by a sentence of their passage as well"
 
 
 def to_loop(given: argparse.Namespace) -> LoopOptions:
@@ -281,7 +300,7 @@ def to_loop(given: argparse.Namespace) -> LoopOptions:
 
 def to_options(given: argparse.Namespace) -> RerankerOptions:
     """What the parsed options say."""
-    return RerankerOptions(given.base, given.mined, given.out, to_loop(given))
+    return RerankerOptions(given.base, given.mined, given.out, to_loop(given), given.cloze)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@
     with_orders       an instruction to the reader stands in the passage; the answers stay
     opposed           the question asks for the opposite: "first" becomes "last"
     negated           the question asks for what is not so
+    as_searched       the question as people type it into a search box; the answer stays
 
 Each returns None where there is nothing to change.
 """
@@ -158,6 +159,11 @@ def negated(question: str) -> str | None:
     if _AUXILIARY.match(question) is None or "n't" in question or " not " in question:
         return None
     return _AUXILIARY.sub(lambda found: found[1] + _NEGATED[found[2]], question, count=1)
+
+
+def as_searched(question: str) -> str:
+    """``question`` as people type it: "Who won the cup?" becomes "who won the cup"."""
+    return question.lower().rstrip(" ?")
 
 
 def _found(text: str, ask: Ask) -> bool:

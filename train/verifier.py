@@ -32,7 +32,7 @@ from rag.encode import TOKENIZER_FILE
 from rag.pair_tokens import Pair, PairTokenizer
 from rag.words import read_words
 from train.edits import make_edits
-from train.encoder_rows import EncoderBatch
+from train.encoder_rows import EncoderBatch, EncoderRows
 from train.encoder_run import Job, Outputs, RunOptions, TorchRuns, run
 from train.pairs import make_pairs, tidy
 from train.sources import question_file
@@ -131,9 +131,10 @@ def verifier_job(options: RunOptions, most: int = 0, size: int = DEV_SAMPLE) -> 
     def measure(runs: TorchRuns) -> tuple[dict[str, Any], dict[str, float]]:
         return dev_figures(samples, runs, tokenizer), {}
 
-    return Job(
-        NAME, HEAD, MAX_TOKENS, lambda: make_rows(options.data, tokenizer, options.loop.seed, most), check_loss, measure
-    )
+    def rows() -> tuple[EncoderRows, dict[str, Any]]:
+        return make_rows(options.data, tokenizer, options.loop.seed, most, options.without)
+
+    return Job(NAME, HEAD, MAX_TOKENS, rows, check_loss, measure)
 
 
 def _mean(values: Sequence[float]) -> float:

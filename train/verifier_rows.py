@@ -50,6 +50,9 @@ SOURCES = (
     Source("doc2dial", 2000, alike=True),
 )
 ON_POLICY = "on_policy"  # claims/train/on_policy.jsonl, where train/on_policy.py was run
+_ON_POLICY_SET = "on-policy"  # as train/on_policy.py names its rows
+_ANSWERS = ("right", "other span", "edited", "absent", "cut", "swapped", "yes/no", "untold")
+PARTS = ("claims", "answers", "statements", "sentences", ON_POLICY)
 LABELS = {Label.SUPPORTED: 0, Label.REFUTED: 1, Label.NEI: 2, Label.NOT_SUPPORTED: 3}
 UNKNOWN = (-1, -1)
 _STATED, _BOTH = 0.35, 0.2  # of the answers: as a statement alone, as a statement with its question
@@ -71,10 +74,13 @@ class CheckExample:
     wrong: tuple[int, int] = UNKNOWN
 
 
-def make_rows(data: Path, tokenizer: PairTokenizer, seed: int, most: int) -> tuple[EncoderRows, dict[str, Any]]:
+def make_rows(
+    data: Path, tokenizer: PairTokenizer, seed: int, most: int, without: Sequence[str] = ()
+) -> tuple[EncoderRows, dict[str, Any]]:
     """Rows of ``data``/claims/train and ``data``/qa/train without what both dev folders hold, and counts.
 
-    ``most``: most rows of a file and questions of a source (0: the recipe's). Raises InvalidInput for missing data.
+    ``most``: most rows of a file and questions of a source (0: the recipe's). ``without``: PARTS to leave out, to see
+    what each is worth. Raises InvalidInput for missing data.
     """
     seen = read_dev(data / "qa" / "dev").joined(_seen_claims(data / "claims" / "dev"))
     examples: list[CheckExample] = []
@@ -91,6 +97,7 @@ def make_rows(data: Path, tokenizer: PairTokenizer, seed: int, most: int) -> tup
         rows = read_claims(question_file(data / "claims" / "train", ON_POLICY))
         examples += claim_examples(rows, seen, most or 10**9, seed)
     random.Random(f"{seed} order").shuffle(examples)
+    examples = [example for example in examples if part_of(example) not in without]
     report["kinds"] = Counter(f"{example.source} {example.kind} {example.label}" for example in examples)
     weights = balance(examples)
     packed = [
@@ -99,6 +106,15 @@ def make_rows(data: Path, tokenizer: PairTokenizer, seed: int, most: int) -> tup
         if (row := to_row(example, tokenizer)) is not None
     ]
     return EncoderRows.pack(packed), report
+
+
+def part_of(example: CheckExample) -> str:
+    """Which of PARTS an example belongs to."""
+    if example.kind == "file":
+        return ON_POLICY if example.source == _ON_POLICY_SET else "claims"
+    if example.kind not in _ANSWERS:
+        return "sentences"
+    return "answers" if example.question else "statements"
 
 
 def _seen_claims(folder: Path) -> Seen:

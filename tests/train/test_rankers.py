@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,11 @@ import pytest
 from rag.types import InvalidInput
 from tests.fakes import HashEncoder
 from tests.tiny_bert import make_tiny_bert
+from train.bert import load_tokenizer
 from train.groups import DEV_FILE, TRAIN_FILE, Group, passage_text, read_groups
 from train.loop import BaseLoop, LoopOptions
 from train.mining import mine
-from train.reranker import RerankerOptions, train_reranker
+from train.reranker import RerankerOptions, to_row, train_reranker
 from train.retriever import train_retriever
 from train.sources import Ask, Source, Unit
 
@@ -116,3 +120,12 @@ def test_what_is_no_mined_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"question": "q"}\n')
     with pytest.raises(InvalidInput, match=r"python -m train\.mining"):
         read_groups(tmp_path / "x.jsonl")
+
+
+def test_groups_asked_by_a_sentence_teach_ranking_alone(base: Path, tmp_path: Path) -> None:
+    """What a sentence is about does not answer it: such pairs count for the first loss and not for the second."""
+    tokenizer = load_tokenizer(base)
+    row = to_row(Group("a tower", "t\na tower stands", ("t\na river",), told=False), tokenizer, random.Random(0))
+    assert row.ranked == 2 and row.answers == (None, None)
+    report = train_reranker(replace(options(base, tmp_path, "cloze"), cloze=1.0))
+    assert report["steps"] == 6 and math.isfinite(report["loss"])

@@ -14,6 +14,7 @@ from rag.prompt import NO_ANSWER, parse_answer
 from rag.types import InvalidInput, Turn
 from train.recipes import Example, make_groups
 from train.sources import Seen, Source, holds, read_dev, read_source
+from train.twists import as_searched
 
 SOURCES = (Source("squad"), Source("boolq"), Source("doc2dial", alike=True))
 NOTHING = Seen(frozenset(), frozenset())
@@ -25,7 +26,7 @@ def examples_of(train: Path, dev: Path, seeds: range = range(8)) -> list[Example
 
 
 def rows_by_question(train: Path) -> dict[str, QaRow]:
-    return {row.question: row for path in train.iterdir() for row in read_qa(path)}
+    return {as_searched(row.question): row for path in train.iterdir() for row in read_qa(path)}
 
 
 def test_the_passage_cited_holds_the_answer_and_no_other_does(train_folder: Path, dev_folder: Path) -> None:
@@ -45,11 +46,11 @@ def test_a_refusal_is_never_shown_a_passage_with_an_answer(train_folder: Path, d
     assert {"absent", "swapped"} <= {example.kind for example in refusals}
     for example in refusals:
         assert example.answer == NO_ANSWER
-        if example.kind == "absent" and rows[example.question.text].answers != ("yes",):
-            golds = rows[example.question.text].answers
+        if example.kind == "absent" and rows[as_searched(example.question.text)].answers != ("yes",):
+            golds = rows[as_searched(example.question.text)].answers
             assert not any(holds(passage.text, gold) for passage in example.passages for gold in golds)
         if example.kind == "swapped" and example.question.text in rows:  # a question of another town, not shown
-            golds = rows[example.question.text].answers
+            golds = rows[as_searched(example.question.text)].answers
             assert not any(holds(passage.text, gold) for passage in example.passages for gold in golds)
 
 
@@ -128,3 +129,9 @@ def test_a_folder_without_the_file_is_refused_by_name(tmp_path: Path, train_fold
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidInput, match="no question files"):
         read_dev(tmp_path / "empty")
+
+
+def test_some_questions_are_as_typed_into_a_search_box(train_folder: Path, dev_folder: Path) -> None:
+    asked = [example.question.text for example in examples_of(train_folder, dev_folder)]
+    typed = [text for text in asked if text == as_searched(text)]
+    assert 0.1 < len(typed) / len(asked) < 0.4

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from train.sources import Ask, Unit, holds
-from train.twists import NAME, negated, opposed, pronouns_swapped, renamed, with_orders, without_answers
+from train.twists import NAME, as_searched, negated, opposed, pronouns_swapped, renamed, with_orders, without_answers
 
 TEXT = (
     "The lighthouse was lit in 1861 by Agnes Moor. She kept it for thirty years and wrote her log every day. "
@@ -101,3 +101,7 @@ def test_names_are_not_found_at_the_start_of_a_sentence() -> None:
 )
 def test_a_question_is_asked_for_what_is_not_so(question: str, wanted: str | None) -> None:
     assert negated(question) == wanted
+
+
+def test_a_question_as_typed_into_a_search_box() -> None:
+    assert as_searched("Who won the FA Cup in 1903?") == "who won the fa cup in 1903"

@@ -25,7 +25,15 @@ from train.on_policy import label_of
 from train.sources import Source, holds, read_dev, seen_texts
 from train.statements import statement
 from train.verifier import check_loss, verifier_job
-from train.verifier_rows import CheckExample, balance, claim_examples, source_examples, to_row
+from train.verifier_rows import (
+    CheckExample,
+    balance,
+    claim_examples,
+    make_rows,
+    part_of,
+    source_examples,
+    to_row,
+)
 
 CHANGES = {name: (change, label) for name, change, label in EDITS}
 
@@ -187,3 +195,25 @@ def test_a_run_learns_and_leaves_a_model_for_models(base: Path, data: Path, tmp_
     assert set(result["dev"]["by_file"]) <= {"rte", "edits", "answers"}
     assert PairCard.read(tmp_path / "run" / "model").head == "check"
     assert (tmp_path / "run" / "model" / PAIR_WEIGHTS).is_file()
+
+
+def test_parts_can_be_left_out_to_see_their_worth(data: Path, tmp_path: Path) -> None:
+    tokenizer = PairTokenizer(write_base(tmp_path / "base", map(place_text, range(8))) / "tokenizer.json")
+    whole, _ = make_rows(data, tokenizer, 0, 0)
+    for part in ("claims", "sentences"):
+        rest, report = make_rows(data, tokenizer, 0, 0, without=(part,))
+        assert 0 < len(rest) < len(whole)
+        assert ("rte file" in str(report["kinds"])) is (part != "claims")
+
+
+@pytest.mark.parametrize(
+    ("kind", "question", "part"),
+    [
+        ("file", "", "claims"),
+        ("right", "Who?", "answers"),
+        ("right", "", "statements"),
+        ("cut sentence", "", "sentences"),
+    ],
+)
+def test_every_example_belongs_to_a_part(kind: str, question: str, part: str) -> None:
+    assert part_of(CheckExample("squad", kind, question, "claim", "passage", Label.SUPPORTED)) == part
