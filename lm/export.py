@@ -34,14 +34,15 @@ _PLAIN_INPUTS = ("ids", "mask", "at")
 def export_openvino(folder: Path, out: Path, weights: str = "int8") -> None:
     """Write the checkpoint in ``folder`` to ``out``/model.xml and model.bin.
 
-    weights: "int8" (in groups of 32, embedding and head included; see lm/compress.py) or "float32". Raises
-    CheckpointMissing or CheckpointBroken for the checkpoint, ValueError for other ``weights``.
+    weights: "int8" (in groups of 32, embedding and head included; see lm/compress.py), "int4" (embedding and head in
+    int8) or "float32". Raises CheckpointMissing or CheckpointBroken for the checkpoint, ValueError for other
+    ``weights``.
     """
-    if weights not in ("int8", "float32"):
-        raise ValueError(f"weights {weights!r} is not one of int8, float32")
+    if weights not in ("int8", "int4", "float32"):
+        raise ValueError(f"weights {weights!r} is not one of int8, int4, float32")
     graph = to_openvino(load(folder))
-    if weights == "int8":
-        compress_weights(graph)
+    if weights != "float32":
+        compress_weights(graph, bits=int(weights.removeprefix("int")))
     out.mkdir(parents=True, exist_ok=True)
     # Compiled blobs of an earlier export at this path would be taken for this one's.
     shutil.rmtree(out / CACHE_FOLDER, ignore_errors=True)

@@ -34,6 +34,17 @@ def test_any_weights_are_within_half_a_step() -> None:
     assert error[3, 0] < 0.02 and error[3, 2] < 0.02
 
 
+def test_four_bits_keep_a_q4_1_block_and_err_by_half_a_step_elsewhere() -> None:
+    qtype = gguf.GGMLQuantizationType.Q4_1
+    weights = dequantize(quantize(normal(64, 256), qtype), qtype).astype(np.float32)
+    grouped = group(weights, bits=4)
+    assert grouped.codes.max() == 15
+    assert np.abs(grouped.restore() - weights).max() < 1e-6 * np.abs(weights).max()
+    parts = normal(10, 96).reshape(10, 3, 32)
+    error = np.abs(group(parts.reshape(10, 96), bits=4).restore() - parts.reshape(10, 96)).max()
+    assert error <= 0.51 * (parts.max(-1) - parts.min(-1)).max() / 15
+
+
 @pytest.mark.parametrize("value", [0.0, 0.25, -3.0])
 def test_a_group_of_one_value(value: float) -> None:
     weights = np.full((2, 64), value, dtype=np.float32)

@@ -58,6 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, model: Decoder) -> Path:
     with redirect_stdout(StringIO()) as printed:
         export_openvino(folder, folder / "float32", weights="float32")
         export_openvino(folder, folder / "int8")
+        export_openvino(folder, folder / "int4", weights="int4")
     # Commands print one JSON object on stdout and nothing else; converters like to draw tables and bars there.
     assert printed.getvalue() == ""
     return folder
@@ -93,13 +94,15 @@ def test_fp32_export_is_torch(exact: OpenVinoEngine, model: Decoder) -> None:
         assert is_greedy(model, prompt, [step.token for step in greedy(exact, prompt, 20, NEVER)])
 
 
-def test_int8_export_is_torch_with_weights_rounded_alike(folder: Path, model: Decoder) -> None:
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_compressed_export_is_torch_with_weights_rounded_alike(folder: Path, model: Decoder, bits: int) -> None:
     rounded = copy.deepcopy(model)
     with torch.no_grad():
-        for weight in rounded.parameters():
+        for name, weight in rounded.named_parameters():
             if weight.ndim == 2:
-                weight.copy_(torch.from_numpy(group(weight.numpy()).restore()))
-    engine = OpenVinoEngine(folder / "int8", CONFIG, {"INFERENCE_PRECISION_HINT": "f32"})
+                own = 8 if "embed" in name or "lm_head" in name else bits  # what ids are looked up in keeps eight
+                weight.copy_(torch.from_numpy(group(weight.numpy(), bits=own).restore()))
+    engine = OpenVinoEngine(folder / f"int{bits}", CONFIG, {"INFERENCE_PRECISION_HINT": "f32"})
     for prompt in prompts(10):
         with engine.session(100) as session, torch.no_grad():
             difference = torch.from_numpy(session.feed(prompt)) - rounded(torch.tensor([prompt]))[0, -1]
@@ -143,6 +146,7 @@ def test_embeddings_and_head_are_one_int8_matrix(folder: Path) -> None:
     weights = sum(weight.numel() for weight in Decoder(CONFIG).parameters())
     # A byte a weight, and a scale and a zero point of four bytes for every 32.
     assert (folder / "int8" / "model.bin").stat().st_size < 1.3 * weights
+    assert (folder / "int4" / "model.bin").stat().st_size < 0.95 * (folder / "int8" / "model.bin").stat().st_size
 
 
 def test_padded_batch_and_several_positions(folder: Path, model: Decoder) -> None:
