@@ -4,7 +4,8 @@
 
 Each file is asked from its rows' own passages (`closed`), from a collection of all its passages (`open`), or from the
 gold passage among the four nearest others in random order (`five`), through the whole pipeline with the shipped
-thresholds, the first ``--limit`` questions of each.
+thresholds, the first ``--limit`` questions of each. A generator named with ":alone" answers by itself: no reader's span
+in place of its own, and no refusal but its own.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from eval.metrics import qa_metrics
-from eval.qa import COLLECTION, QaEvaluation, as_document, passage_key, qa_result, run_qa
+from eval.qa import COLLECTION, QaEvaluation, as_document, passage_key, qa_result
 from eval.scratch import scratch_search
 from ingest.build import build_ingester
 from rag.build import build_pipeline
 from rag.datafiles import QaRow, read_qa
-from rag.settings import Settings, load_settings
+from rag.policy import Policy
+from rag.settings import load_settings
 
 SUITES = (
     ("squad2", "closed"),
@@ -37,6 +39,9 @@ COLUMNS = ("n", "em", "f1", "answer_rate", "refusal_f1", "citation_precision", "
 FIVE = 5
 FIVE_TOKENS = 1300  # room for five passages of the chunker's length
 SEED = 0
+ALONE = ":alone"
+GENERATORS = ("answerable-135m", "answerable-135m:alone", "smollm2-135m:alone")
+GENERATOR_ONLY = Policy(min_similarity=-1.0, min_answerable=0.0, min_support=-1.0, min_right=-1.0)
 
 
 def main() -> None:
@@ -44,36 +49,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of the dev question files")
     parser.add_argument("--limit", type=int, default=500, help="first N questions of each file; 0: all")
-    parser.add_argument("--generators", nargs="+", default=["answerable-135m", "smollm2-135m"])
+    parser.add_argument("--generators", nargs="+", default=list(GENERATORS), help=f"models, with {ALONE} or without")
     parser.add_argument("--only", nargs="+", help="suites, as in nq_oracle/open")
     arguments = parser.parse_args()
     print("| generator | suite | " + " | ".join(COLUMNS) + " |\n" + "|---" * (2 + len(COLUMNS)) + "|")
     for generator in arguments.generators:
-        settings = load_settings(generator=generator)
         for name, how in SUITES:
             if not arguments.only or f"{name}/{how}" in arguments.only:
                 file = next(arguments.folder.glob(f"{name}.jsonl*"))
-                figures = measure(settings, file, arguments.limit, how)
+                figures = measure(generator, file, arguments.limit, how)
                 cells = ["" if figures[column] is None else f"{figures[column]:.4g}" for column in COLUMNS]
                 print(f"| {generator} | {name}/{how} | " + " | ".join(cells) + " |", flush=True)
 
 
-def measure(settings: Settings, file: Path, limit: int, how: str) -> Mapping[str, Any]:
+def measure(generator: str, file: Path, limit: int, how: str) -> Mapping[str, Any]:
     """The figures of one suite."""
-    if how == "five":
-        return measure_five(settings, file, limit)
-    run = run_qa(settings, file, limit, how == "open", quiet)
-    return {**run.metrics, **run.timings["metrics"]}
-
-
-def measure_five(settings: Settings, file: Path, limit: int) -> Mapping[str, Any]:
-    """The figures of asking from five passages, one of them gold."""
     rows = read_qa(file, limit)
-    settings = settings.model_copy(update={"top_k": FIVE, "passage_tokens": FIVE_TOKENS})
+    settings = load_settings(generator=generator.removesuffix(ALONE))
+    if how == "five":
+        settings = settings.model_copy(update={"top_k": FIVE, "passage_tokens": FIVE_TOKENS})
     with scratch_search(settings) as search:
-        evaluation = QaEvaluation(build_pipeline(settings, search), build_ingester(settings, search), FIVE)
-        asked = zip(rows, evaluation.ask_closed(list(among_five(rows, evaluation)), quiet), strict=True)
-        return qa_metrics([qa_result(row, answer, ms) for row, (_, answer, ms) in asked])
+        pipeline = build_pipeline(settings, search)
+        if generator.endswith(ALONE):
+            pipeline = replace(pipeline, reader=None, rater=None, policy=GENERATOR_ONLY)
+        evaluation = QaEvaluation(pipeline, build_ingester(settings, search), settings.top_k)
+        asked = list(among_five(rows, evaluation)) if how == "five" else rows
+        ask = evaluation.ask_open if how == "open" else evaluation.ask_closed
+        found = zip(rows, ask(asked, quiet), strict=True)
+        return qa_metrics([qa_result(row, answer, ms) for row, (_, answer, ms) in found])
 
 
 def among_five(rows: Sequence[QaRow], evaluation: QaEvaluation) -> Iterator[QaRow]:

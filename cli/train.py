@@ -1,4 +1,4 @@
-"""train tune, reranker, retriever: the command lines of train/, with the errors, --json and base weights of ours."""
+"""train tune, reranker, retriever, reader, verifier: command lines of train/, with our errors, --json, base weights."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ from rag.weights_source import BASE_MODELS
 if TYPE_CHECKING:
     import argparse
 
+    from train.encoder_run import Job, RunOptions
     from train.reranker import RerankerOptions
     from train.tune import TuneOptions
+
+    Options = TuneOptions | RerankerOptions | RunOptions
 
 app = typer.Typer(no_args_is_help=True)
 _LOOK_EVERY = 2.0  # seconds between two looks at a run's metrics
@@ -40,13 +43,78 @@ def group() -> None:
 @app.command(context_settings=_FORWARDED)
 def tune(context: typer.Context) -> None:
     """Tune the generator on question files."""
-    options, as_json = _tune_options(context.args)
     # Imported here, as everything of train/: torch takes seconds, and the other commands do without.
-    from train.tune import tune
+    from train.tune import option_parser, to_options, tune
 
+    given = _parsed(context.args, option_parser, "tune")
+    options = to_options(given)
+    _run(lambda: tune(options), options, given.json)
+
+
+@app.command(context_settings=_FORWARDED)
+def reranker(context: typer.Context) -> None:
+    """Train the reranker on groups that python -m train.mining made."""
+    from train.reranker import option_parser, to_options, train_reranker
+
+    given = _parsed(context.args, option_parser, "reranker")
+    options = to_options(given)
+    _run(lambda: train_reranker(options), options, given.json)
+
+
+@app.command(context_settings=_FORWARDED)
+def retriever(context: typer.Context) -> None:
+    """Tune the encoder on groups that python -m train.mining made."""
+    from train.reranker import to_options
+    from train.retriever import retriever_parser, train_retriever
+
+    given = _parsed(context.args, retriever_parser, "retriever")
+    options = to_options(given)
+    _run(lambda: train_retriever(options), options, given.json)
+
+
+@app.command(context_settings=_FORWARDED)
+def reader(context: typer.Context) -> None:
+    """Train the reader, which points at the words of a passage that answer, on question files."""
+    from train import reader as module
+
+    _encoder(context, module.__doc__, module.reader_job, "reader")
+
+
+@app.command(context_settings=_FORWARDED)
+def verifier(context: typer.Context) -> None:
+    """Train the verifier on claim files and on claims made of question files."""
+    from train import verifier as module
+
+    _encoder(context, module.__doc__, module.verifier_job, "verifier")
+
+
+def _encoder(context: typer.Context, description: str | None, job: Callable[[RunOptions, int], Job], name: str) -> None:
+    from train.encoder_run import option_parser, to_options, train
+
+    given = _parsed(context.args, lambda prog, base: option_parser(description, prog, base), name)
+    options = to_options(given)
+    _run(lambda: train(job(options, given.most), options), options, given.json)
+
+
+def _parsed(
+    arguments: list[str], make_parser: Callable[[str, Path], argparse.ArgumentParser], name: str
+) -> argparse.Namespace:
+    """The options of a command, --json among them; the default base is brought before it is used."""
+    home = load_settings().home
+    role = "generator" if name == "tune" else "encoder"
+    base = home / "models" / next(model.name for model in BASE_MODELS if model.role == role)
+    parser = make_parser(f"answerable train {name}", base)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
+    given = parser.parse_args(arguments)
+    if given.base == base:
+        weights.require(home, base.name)
+    return given
+
+
+def _run(work: Callable[[], dict[str, Any]], options: Options, as_json: bool) -> None:
     with _told_on_stderr(options):
         try:
-            result = tune(options)
+            result = work()
         except LmError as error:
             raise AnswerableError(str(error)) from error
     if result["val_loss"] is None:  # one of several processes, and not the first, which speaks for all
@@ -57,67 +125,8 @@ def tune(context: typer.Context) -> None:
         _print(result)
 
 
-@app.command(context_settings=_FORWARDED)
-def reranker(context: typer.Context) -> None:
-    """Train the reranker on groups that python -m train.mining made."""
-    from train.reranker import option_parser, to_options, train_reranker
-
-    options, as_json = _ranking_options(context.args, option_parser, to_options, "reranker")
-    _run_ranking(train_reranker, options, as_json)
-
-
-@app.command(context_settings=_FORWARDED)
-def retriever(context: typer.Context) -> None:
-    """Tune the encoder on groups that python -m train.mining made."""
-    from train.reranker import to_options
-    from train.retriever import retriever_parser, train_retriever
-
-    options, as_json = _ranking_options(context.args, retriever_parser, to_options, "retriever")
-    _run_ranking(train_retriever, options, as_json)
-
-
-def _ranking_options(
-    arguments: list[str],
-    make_parser: Callable[[str, Path], argparse.ArgumentParser],
-    to_options: Callable[[argparse.Namespace], RerankerOptions],
-    name: str,
-) -> tuple[RerankerOptions, bool]:
-    home = load_settings().home
-    base = home / "models" / next(model.name for model in BASE_MODELS if model.role == "encoder")
-    parser = make_parser(f"answerable train {name}", base)
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
-    given = parser.parse_args(arguments)
-    if given.base == base:
-        weights.require(home, base.name)
-    return to_options(given), given.json
-
-
-def _run_ranking(work: Callable[[RerankerOptions], dict[str, Any]], options: RerankerOptions, as_json: bool) -> None:
-    with _told_on_stderr(options):
-        result = work(options)
-    if result["val_loss"] is None:
-        return
-    if as_json:
-        print_json(result)
-    else:
-        _print(result)
-
-
-def _tune_options(arguments: list[str]) -> tuple[TuneOptions, bool]:
-    from train.tune import option_parser, to_options
-
-    home = load_settings().home
-    name = next(model.name for model in BASE_MODELS if model.role == "generator")
-    parser = option_parser("answerable train tune", home / "models" / name)
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
-    given = parser.parse_args(arguments)
-    if given.base == home / "models" / name:
-        weights.require(home, name)
-    return to_options(given), given.json
-
-
 @contextmanager
-def _told_on_stderr(options: TuneOptions | RerankerOptions) -> Iterator[None]:
+def _told_on_stderr(options: Options) -> Iterator[None]:
     """The log of train/, and where stderr is a terminal a bar, for as long as a run lasts."""
     log, over = logging.getLogger("train"), threading.Event()
     with progress_bar("training") as show:
@@ -135,9 +144,7 @@ def _told_on_stderr(options: TuneOptions | RerankerOptions) -> Iterator[None]:
             log.removeHandler(handler)
 
 
-def _watch(
-    options: TuneOptions | RerankerOptions, show: Callable[[int, int | None], None], over: threading.Event
-) -> None:
+def _watch(options: Options, show: Callable[[int, int | None], None], over: threading.Event) -> None:
     """Move the bar by what the run writes into its metrics, in steps or, where time alone limits it, in seconds."""
     while not over.wait(_LOOK_EVERY):
         last = _last_line(options.out / "metrics.jsonl")

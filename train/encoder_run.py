@@ -32,6 +32,7 @@ from train.loop import DEVICES, BaseLoop, BatchLoss, LoopOptions, TrainingFailed
 from train.ranks import Ranks, join, leave
 
 ROWS_FILE, REPORT_FILE, SETTINGS_FILE, MODEL_FOLDER = "rows.safetensors", "recipe.json", "settings.json", "model"
+PEAK_RATE = 1.5e-4
 _EVAL_TOKENS = 8192
 
 log = logging.getLogger(__name__)
@@ -218,15 +219,19 @@ def _identity(job: Job, options: RunOptions, rows: EncoderRows, world: int) -> s
     return digest.hexdigest()
 
 
-def option_parser(description: str | None, lr: float) -> argparse.ArgumentParser:
-    """The options that both trainings take."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, required=True, help="folder of minilm-l6 in HOME/models")
+def option_parser(
+    description: str | None, prog: str | None = None, base: Path | None = None
+) -> argparse.ArgumentParser:
+    """The options that both trainings take; ``base`` is the default of --base, which has to be given otherwise."""
+    parser = argparse.ArgumentParser(
+        prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--base", type=Path, required=base is None, default=base, help="folder of minilm-l6")
     parser.add_argument("--data", type=Path, required=True, help="folder with qa/ and claims/, each train/ and dev/")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--minutes", type=float, default=120.0, help="time limit (0: none)")
     parser.add_argument("--steps", type=int, default=0, help="limit in optimizer steps (0: none)")
-    parser.add_argument("--lr", type=float, default=lr)
+    parser.add_argument("--lr", type=float, default=PEAK_RATE)
     parser.add_argument("--batch-tokens", type=int, default=3072, help="padded tokens of a batch of one process")
     parser.add_argument("--accumulate", type=int, default=2, help="batches of a step")
     parser.add_argument("--seed", type=int, default=0)
@@ -245,7 +250,7 @@ def option_parser(description: str | None, lr: float) -> argparse.ArgumentParser
 def run(description: str | None, make_job: Callable[[RunOptions, int], Job]) -> None:
     """A command: trains by its options, and the first process prints the result as JSON."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    given = option_parser(description, lr=1.5e-4).parse_args(sys.argv[1:])
+    given = option_parser(description).parse_args(sys.argv[1:])
     options = to_options(given)
     result = train(make_job(options, given.most), options)
     if result["dev"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ import train.tune
 from answerable import app
 from cli.train import _last_line
 from rag.types import AnswerableError, InvalidInput, ModelMissing
-from tests.train.conftest import base, dev_folder, train_folder, write_rows  # noqa: F401
+from tests.pairs import write_base
+from tests.train.conftest import base, dev_folder, place_text, train_folder, write_rows  # noqa: F401
 from train.batches import pack_groups
 from train.recipes import make_groups
 from train.sources import Source
@@ -105,3 +107,47 @@ def test_the_command_line_starts_without_torch() -> None:
     code = "import sys, answerable, cli.train, cli.models; print([n for n in ('torch', 'gguf') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.fixture
+def encoder_arguments(
+    train_folder: Path,  # noqa: F811
+    dev_folder: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[str]:
+    """A run of two steps of reader or verifier over the fixtures' files."""
+    (tmp_path / "data" / "qa").mkdir(parents=True)
+    train_folder.rename(tmp_path / "data" / "qa" / "train")
+    dev_folder.rename(tmp_path / "data" / "qa" / "dev")
+    for part, places in (("train", range(1, 6)), ("dev", range(1))):
+        (tmp_path / "data" / "claims" / part).mkdir(parents=True)
+        rows = [
+            {"id": f"{n}-{label}", "dataset": "rte", "passage": place_text(n), "claim": claim, "label": label}
+            for n in places
+            for claim, label in ((place_text(n).split(". ")[0], "supported"), ("There is no river at all", "refuted"))
+        ]
+        (tmp_path / "data" / "claims" / part / "rte.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for rows_module in ("reader_rows", "verifier_rows"):
+        monkeypatch.setattr(f"train.{rows_module}.SOURCES", (Source("squad", window=1300),))
+    monkeypatch.setattr("train.verifier_rows.CLAIM_FILES", {"rte": 0})
+    monkeypatch.setattr("train.reader.DEV_SIZES", {"squad2": 3})
+    folder = write_base(tmp_path / "base", map(place_text, range(8)))
+    folders = ["--base", str(folder), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
+    return [*folders, "--steps", "2", "--minutes", "0", "--batch-tokens", "1000"]
+
+
+@pytest.mark.parametrize("model", ["reader", "verifier"])
+def test_reader_and_verifier_train_from_the_command_line(
+    encoder_arguments: list[str], tmp_path: Path, model: str
+) -> None:
+    done = CliRunner().invoke(app, ["train", model, *encoder_arguments, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0
+    result = json.loads(done.stdout)
+    assert result["steps"] == 2 and math.isfinite(result["val_loss"]) and "step 2" in done.stderr
+    assert (tmp_path / "run" / "model" / "weights.safetensors").is_file()
+    deeper = [*encoder_arguments[:-1], "2000", "--layers", "3"]
+    with pytest.raises(AnswerableError, match="3 layers cannot be made of"):
+        CliRunner().invoke(app, ["train", model, *deeper], catch_exceptions=False)
+    with pytest.raises(ModelMissing, match="minilm-l6 is not in"):
+        CliRunner().invoke(app, ["train", model, *encoder_arguments[2:]], catch_exceptions=False)

@@ -207,6 +207,6 @@ def test_scores_and_calibration_by_hand(data: Path) -> None:
 
 
 def test_values_that_no_run_can_have() -> None:
-    given = parser("", 1e-4).parse_args(["--base", "b", "--data", "d", "--out", "o", "--minutes", "0"])
+    given = parser("").parse_args(["--base", "b", "--data", "d", "--out", "o", "--minutes", "0"])
     with pytest.raises(InvalidInput, match="neither steps nor minutes"):
         to_options(given)
