@@ -39,8 +39,10 @@ class Written:
 
     @property
     def sure(self) -> tuple[float, ...]:
-        """The probabilities of the answer's own tokens, without the marker of its passage."""
-        found = []
+        """The probabilities of the answer's own tokens, without the marker of its passage; none of a refusal."""
+        found: list[float] = []
+        if self.parsed.refused:
+            return ()
         for piece in self.pieces:
             if _MARKER in piece.text:
                 break
@@ -86,7 +88,7 @@ class Chooser:
         if reading.spans:
             texts.setdefault(reading.spans[0].text, ParsedAnswer(reading.spans[0].text, (), refused=False))
         for parsed in texts.values():
-            if claims := check(parsed):
+            if not parsed.refused and (claims := check(parsed)):
                 yield replace(_draft(parsed, reading, written), support=_least(claims))
 
     def _read(self, asked: str, passages: Sequence[Passage]) -> Reading:
