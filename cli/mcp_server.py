@@ -14,8 +14,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 from cli.remote import connected
 from rag.build import build_pipeline
+from rag.check_text import check_against
 from rag.pipeline import Pipeline
-from rag.prompt import ParsedAnswer
 from rag.settings import Settings
 from rag.types import AnswerableError, Question
 from rag.wire import answer_json, claim_json, hit_json
@@ -69,10 +69,7 @@ class Local:
 
     def verify(self, text: str, collection: str) -> dict[str, Any]:
         """See Backend."""
-        pipeline = self._pipeline()
-        hits = pipeline.retriever.search(text, pipeline.retriever.store.collections.get(collection), 10)
-        claims = pipeline.check("", ParsedAnswer(text, (), False), [hit.passage for hit in hits])
-        return {"claims": [claim_json(claim) for claim in claims]}
+        return {"claims": [claim_json(claim) for claim in check_against(self._pipeline(), text, collection)]}
 
     def _pipeline(self) -> Pipeline:
         if self._built is None:

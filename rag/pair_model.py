@@ -1,7 +1,6 @@
 """Runs a trained pair encoder (lm/pair_encoder.py) through OpenVINO: int8, many pairs at once, on the CPU.
 
-A folder of HOME/models that holds one is pair.json (PairCard), openvino_model.xml and .bin, and tokenizer.json. Each
-row is padded to a multiple of 8 of its own length, so what comes out for a pair does not depend on its neighbours.
+A folder of HOME/models that holds one is pair.json (PairCard), openvino_model.xml and .bin, and tokenizer.json.
 """
 
 from __future__ import annotations
@@ -9,24 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rag.encode import IR_FILE, TOKENIZER_FILE, compile_int8, length_batches, padded_length, sha256_of
+from rag.encode import IR_FILE, TOKENIZER_FILE, compile_int8, sha256_of
 from rag.pair_tokens import Pair, PairTokenizer
+from rag.rows import Floats, RowRunner
 from rag.types import ModelBroken, ModelMissing
 
 CARD_FILE = "pair.json"
 PAIR_WEIGHTS = "weights.safetensors"  # as shipped in models/; the graph is made of it at pull time
 GRAPH_FILES = (IR_FILE, str(Path(IR_FILE).with_suffix(".bin")), TOKENIZER_FILE)
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,43 +75,9 @@ class PairModel:
                 raise ModelBroken(f"{folder / name} was altered; remove the folder and run: answerable models pull")
         self.tokenizer = PairTokenizer(folder / TOKENIZER_FILE)
         self.fingerprint = self.card.fingerprint()
-        self._streams = threads or len(os.sched_getaffinity(0))
-        self._compiled = compile_int8(folder / IR_FILE, self._streams)
+        streams = threads or len(os.sched_getaffinity(0))
+        self._rows = RowRunner(compile_int8(folder / IR_FILE, streams), streams)
 
     def run(self, pairs: Sequence[Pair]) -> list[tuple[Floats, ...]]:
         """For each pair the outputs of its head, as in lm/export_pair.py without B; token axes cut to the pair."""
-        found: list[tuple[Floats, ...]] = [()] * len(pairs)
-        running: deque[tuple[Any, list[int]]] = deque()
-        for rows in length_batches([len(pair) for pair in pairs]):
-            free = len(running) < self._streams
-            request = self._compiled.create_infer_request() if free else _collect(running, pairs, found)
-            request.start_async(_tensors([pairs[row] for row in rows]))
-            running.append((request, rows))
-        while running:
-            _collect(running, pairs, found)
-        return found
-
-
-def _collect(running: deque[tuple[Any, list[int]]], pairs: Sequence[Pair], found: list[tuple[Floats, ...]]) -> Any:
-    """Wait for the request that was started first, put its results into their places, and return it, free again."""
-    request, rows = running.popleft()
-    request.wait()
-    outputs = [np.array(request.get_output_tensor(place).data) for place in range(len(request.model_outputs))]
-    if not all(np.isfinite(output).all() for output in outputs):
-        raise ModelBroken("the model gave numbers that are none; remove its folder and run: answerable models pull")
-    width = padded_length(len(pairs[rows[0]]))  # labels (B, 3) have no axis of tokens, and no padded length is 3
-    for place, row in enumerate(rows):
-        length = len(pairs[row])
-        found[row] = tuple(out[place, :length] if out.shape[1] == width else out[place] for out in outputs)
-    return request
-
-
-def _tensors(pairs: Sequence[Pair]) -> dict[str, NDArray[np.int64]]:
-    width = padded_length(max(map(len, pairs)))
-    ids = np.zeros((len(pairs), width), dtype=np.int64)  # (B, T)
-    mask, types = np.zeros_like(ids), np.zeros_like(ids)  # (B, T)
-    for place, pair in enumerate(pairs):
-        ids[place, : len(pair)] = pair.ids
-        mask[place, : len(pair)] = 1
-        types[place, pair.second_at : len(pair)] = 1
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        return self._rows.run(pairs)

@@ -1,6 +1,6 @@
 """Question and passages, read together by our reranker: an order of the passages, and whether they answer at all.
 
-A cross-encoder made by train/reranker.py from MiniLM, int8 through OpenVINO, one request for all pairs of a question.
+A cross-encoder made by train/reranker.py from MiniLM, int8 through OpenVINO (rag/rows.py).
 It gives two logits for a pair: "relevant", by which passages are ordered, and "answers". From the latter of the best
 passages a small logistic model (calibration.json, fitted by benchmarks/fit_answerable.py) makes the probability that
 they answer the question.
@@ -16,13 +16,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from rag.encode import IR_FILE, TOKENIZER_FILE, sha256_of
+from rag.encode import IR_FILE, TOKENIZER_FILE, compile_int8, sha256_of
+from rag.pair_tokens import Pair
+from rag.rows import RowRunner
 from rag.types import ModelBroken, ModelMissing
 
 CARD_FILE = "reranker.json"
@@ -31,7 +33,6 @@ MAX_TOKENS = 256  # of question and passage together
 FEATURES = ("answers_best", "answers_mean3", "relevant_best", "relevant_lead")
 _QUESTION_TOKENS = 96  # a longer question keeps its start: the passage needs the room
 _CHARS_PER_TOKEN = 64
-_QUANTISATION_GROUP = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,7 @@ def pair_ids(tokenizer: Tokenizer, question: str, passage: str, longest: int) ->
 
 
 class OpenVinoReranker:
-    """A `Reranker` on the CPU. Safe to call from several threads.
-
-    One request at a time uses all threads: a question waits for all its pairs, so latency counts and not throughput.
-    """
+    """A `Reranker` on the CPU. Safe to call from several threads. A pair's logits depend on that pair alone."""
 
     def __init__(self, folder: Path, threads: int = 0):
         card = _read_card(folder)
@@ -108,7 +106,8 @@ class OpenVinoReranker:
         self._tokenizer.no_truncation()
         first, last = self._tokenizer.encode("", add_special_tokens=True).ids
         self._special = (first, last)
-        self._compiled = _compile(folder / IR_FILE, threads or len(os.sched_getaffinity(0)))
+        streams = threads or len(os.sched_getaffinity(0))
+        self._rows = RowRunner(compile_int8(folder / IR_FILE, streams), streams)
 
     def logits(self, question: str, passages: Sequence[str]) -> NDArray[np.float32]:
         """See Reranker."""
@@ -116,9 +115,8 @@ class OpenVinoReranker:
             return np.zeros((0, 2), dtype=np.float32)
         asked, *read = _plain_ids(self._tokenizer, [question, *passages], MAX_TOKENS)
         pairs = [_joined(asked, ids, MAX_TOKENS, self._special) for ids in read]
-        found = self._compiled.create_infer_request().infer(_tensors(pairs))
-        logits: NDArray[np.float32] = next(iter(found.values())).copy()  # (N, 2)
-        return logits
+        rows = [Pair(np.array(ids, dtype=np.int64), start, start) for ids, start in pairs]
+        return np.stack([logits for (logits,) in self._rows.run(rows)])  # (N, 2)
 
 
 def _plain_ids(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[list[int]]:
@@ -134,17 +132,6 @@ def _joined(
     return (*start, *read[: longest - len(start) - 1], last), len(start)
 
 
-def _tensors(pairs: Sequence[tuple[tuple[int, ...], int]]) -> dict[str, NDArray[np.int64]]:
-    width = max(len(ids) for ids, _ in pairs)
-    ids = np.zeros((len(pairs), width), dtype=np.int64)  # (N, T)
-    mask, types = np.zeros_like(ids), np.zeros_like(ids)
-    for row, (tokens, start) in enumerate(pairs):
-        ids[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = 1
-        types[row, start : len(tokens)] = 1
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-
-
 def _read_card(folder: Path) -> dict[str, str]:
     path = folder / CARD_FILE
     try:
@@ -157,21 +144,3 @@ def _read_card(folder: Path) -> dict[str, str]:
         raise ModelMissing(f"{error.filename}: no such file; run: answerable models pull") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelBroken(f"{path} cannot be read ({error!r}); run: answerable models pull") from error
-
-
-def _compile(path: Path, threads: int) -> Any:
-    from lm.ov import ov
-
-    core = ov.Core()
-    has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    settings = {
-        "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": threads,
-        "ENABLE_CPU_PINNING": False,
-        "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32",
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": _QUANTISATION_GROUP,
-    }
-    try:
-        return core.compile_model(path, "CPU", settings)
-    except RuntimeError as error:
-        raise ModelBroken(f"{path} cannot be loaded ({error}); run: answerable models pull") from error
