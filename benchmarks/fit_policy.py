@@ -124,6 +124,8 @@ def answer(one: Asked, rater: AnswerRater | None, policy: Policy) -> str:
     pieces = (first, *(Piece("", probability) for probability in known.sure[1:]))
 
     def check(text: ParsedAnswer) -> tuple[Claim, ...]:
+        if text.text not in supports:  # nothing of it could be checked then
+            return ()
         return (Claim(text.text, 0, len(text.text), supports[text.text], Verdict.SUPPORTED),)
 
     chooser = Chooser(policy, cast(Reader, Kept(known.reading)), rater)

@@ -11,7 +11,7 @@ from typing import Any
 from rag.build import Search, build_search, build_store
 from rag.settings import Settings
 
-_MATTER = ("device", "top_k", "passage_tokens", "max_new_tokens", "chunk_tokens")
+_MATTER = ("device", "top_k", "passage_tokens", "max_new_tokens", "chunk_tokens", "min_support")
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def build_pipeline(settings: Settings, search: Search | None = None, side_by_sid
         retriever=search.retriever,
         generator=generator,
         verifier=build_verifier(settings, search.encoder, reader),
-        policy=Policy(),
+        policy=Policy(min_right=settings.min_support),
         limits=Limits(settings.passage_tokens, settings.max_new_tokens, settings.max_question_chars),
         reader=reader,
         rater=build_rater(),

@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     passage_tokens: int = Field(600, ge=64, le=6000, description="token budget of the passages in a prompt")
     max_new_tokens: int = Field(96, ge=1, le=1024, description="longest answer, in tokens")
     max_question_chars: int = Field(4000, ge=1, le=100_000, description="longest question, in characters")
+    min_support: float = Field(0.2, ge=0, le=1, description="least support of a short answer; below, it is refused")
     max_file_mb: float = Field(100.0, gt=0, description="largest file that ingest reads")
     file_seconds: float = Field(120.0, gt=0, description="longest time that reading one file may take")
     file_memory_mb: int = Field(1500, ge=500, description="memory that reading one file may take")
