@@ -34,7 +34,7 @@ class Policy:
     min_support: float = 0.05
     min_right: float = 0.2
     read_below: float = 0.2
-    read_over: float = 0.05
+    read_over: float = 0.0
 
 
 def refuse_before(hits: Sequence[Hit], policy: Policy, answerable: float | None = None) -> str:
