@@ -1,6 +1,7 @@
 """Settings: environment or .env, prefix ANSWERABLE_, each with a working default.
 
-Precedence: environment, then the file .env in the working directory, then the default here.
+Precedence: environment, then the file .env in the working directory, then a file of the variable's name (in small
+letters) in /run/secrets, where containers find theirs, then the default here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rag.types import InvalidInput
+
+SECRETS = Path("/run/secrets")
 
 
 class Settings(BaseSettings):
@@ -84,8 +87,9 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises InvalidInput naming the variable, its value and what it must be.
     """
+    given = {key: value for key, value in overrides.items() if value is not None}
     try:
-        return Settings(**{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        return Settings(_secrets_dir=SECRETS if SECRETS.is_dir() else None, **given)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = "ANSWERABLE_" + "_".join(str(part) for part in first["loc"]).upper()
