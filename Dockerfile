@@ -7,20 +7,29 @@
 # can be added with --build-arg PIP_EXTRA_INDEX_URL=...: pip then prefers the build marked +cpu of the same pinned
 # version. PIP_INDEX_URL does the same for a mirror of the whole index.
 
+# FAISS=faiss-gpu makes the image of compose.yaml's profile gpu.
+
 FROM python:3.11-slim AS build
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
+ARG FAISS=faiss-cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 COPY requirements.txt /app/requirements.txt
-RUN pip install --requirement /app/requirements.txt
+RUN sed "s/^faiss-cpu==/$FAISS==/" /app/requirements.txt > /tmp/requirements.txt \
+    && pip install --requirement /tmp/requirements.txt
 WORKDIR /app
 COPY . .
 # Editable: models/ is looked for beside the packages, so they stay together in /app
 RUN pip install --no-deps --editable . && python -m compileall -q /app
 
-FROM python:3.11-slim
+FROM python:3.11-slim AS service
+# Text recognition of scanned pages; its version is the distribution's
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tesseract-ocr tesseract-ocr-eng \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --home-dir /data --shell /usr/sbin/nologin answerable \
     && install --directory --owner=10001 --group=10001 /data
 COPY --from=build /opt/venv /opt/venv

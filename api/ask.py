@@ -137,6 +137,7 @@ def _encoded(event: Event) -> bytes:
         return server_sent("token", {"text": event.text})
     if isinstance(event, ClaimChecked):
         return server_sent("claim", claim_json(event.claim))
+    assert isinstance(event, Answered)  # the job keeps StillWriting to itself
     return server_sent("answer", answer_json(event.answer))
 
 

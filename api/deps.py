@@ -22,6 +22,7 @@ from api.work import Generations
 from api.worker import Workers
 from rag.build import build_pipeline, build_search, build_store
 from rag.pipeline import Pipeline
+from rag.remote import RemoteGenerator
 from rag.settings import Settings
 from rag.store import Store
 from rag.types import AnswerableError
@@ -116,6 +117,8 @@ class Service:
         try:
             self._pipeline = await anyio.to_thread.run_sync(self._load, self.settings)
             self._problem = None
+            if isinstance(self._pipeline.generator, RemoteGenerator):
+                self.metrics.remote(self._pipeline.generator.state)
         except AnswerableError as error:
             self._problem = error
             log.error("not ready", code=error.code, error=str(error))

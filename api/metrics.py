@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rag.breaker import CLOSED, HALF_OPEN, OPEN
+from rag.remote import RemoteState
 from rag.types import Answer
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_BREAKER = {CLOSED: 0, HALF_OPEN: 1, OPEN: 2}
 _SHARES = tuple(step / 10 for step in range(1, 11))
 
 
@@ -41,6 +46,10 @@ class Metrics:
         """A figure that is read when it is asked for."""
         Gauge(name, description, registry=self.registry).set_function(value)
 
+    def remote(self, state: Callable[[], RemoteState]) -> None:
+        """The breaker and the attempts of a generator elsewhere, read when they are asked for."""
+        self.registry.register(_Remote(state))
+
     def observe(self, answer: Answer) -> None:
         """Count an answer."""
         self.answers.labels("refused" if answer.abstained else "answered").inc()
@@ -61,6 +70,23 @@ class Metrics:
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _Remote(Collector):
+    """answerable_generator_breaker (0 closed, 1 half-open, 2 open) and answerable_generator_attempts_total{outcome}."""
+
+    def __init__(self, state: Callable[[], RemoteState]):
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        """What the generator says now."""
+        state = self._state()
+        breaker = "Breaker of the generator's server: 0 closed, 1 half-open, 2 open"
+        yield GaugeMetricFamily("answerable_generator_breaker", breaker, _BREAKER[state.breaker])
+        attempts = CounterMetricFamily("answerable_generator_attempts", "Attempts there", labels=["outcome"])
+        for outcome, count in sorted(state.attempts.items()):
+            attempts.add_metric([outcome], count)
+        yield attempts
 
 
 class Measured:

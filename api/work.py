@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from api.errors import Busy, TooLate
-from rag.pipeline import Event
+from rag.pipeline import Event, StillWriting
 
 Steps = Generator[Event, None, None]
 
@@ -118,7 +118,8 @@ class Job:
         try:
             for event in steps:
                 anyio.from_thread.check_cancelled()
-                self._hand_over(event)
+                if not isinstance(event, StillWriting):
+                    self._hand_over(event)
         except Exception as error:  # noqa: BLE001 - raised again by next(), in the request's own task
             self._hand_over(error)
         finally:

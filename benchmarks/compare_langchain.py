@@ -145,7 +145,7 @@ def plain_chain(settings: Settings, texts: Sequence[str], quant: str) -> Iterato
     with tempfile.TemporaryDirectory() as out, llama_server(export_gguf(base, Path(out), quant), threads) as llama:
         model = ChatOpenAI(
             base_url=f"{str(llama.base_url).rstrip('/')}/v1",
-            api_key="none",  # type: ignore[arg-type]
+            api_key="none",
             model=BASE_MODEL,
             temperature=0,
             max_completion_tokens=settings.max_new_tokens,

@@ -82,10 +82,17 @@ class Questions:
         return self._texts[number % len(self._texts)], number >= len(self._texts)
 
 
+def golden_questions() -> list[str]:
+    """The questions of eval/golden over examples/, in a fixed shuffled order."""
+    texts = [row.question for row in read_qa(GOLDEN)]
+    random.Random(0).shuffle(texts)
+    return texts
+
+
 def load_questions(url: str, key: str | None, file: Path | None, rows: int) -> Questions:
     """The golden questions; or those of a qa file, whose passages are uploaded first."""
     if file is None:
-        return Questions([row.question for row in read_qa(GOLDEN)], "default")
+        return Questions(golden_questions(), "default")
     chosen = read_qa(file, rows)
     texts = dict.fromkeys(f"{one.title}\n\n{one.text}" for row in chosen for one in row.passages)
     wait_for(url, key, upload(url, key, list(texts), COLLECTION))

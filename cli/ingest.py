@@ -17,6 +17,10 @@ from rag.build import build_search
 from rag.settings import load_settings
 from rag.types import InvalidInput
 
+RayOption = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS", help="Read and embed on the nodes of a Ray cluster: HOST:PORT or auto."),
+]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Stay, and follow every change under PATHS until stopped.")]
 RetryOption = Annotated[
     bool, typer.Option("--retry-failed", help="Read again what failed before; without PATHS all of the collection.")
@@ -29,6 +33,7 @@ def ingest(
     prune: Annotated[bool, typer.Option("--prune", help="Remove documents under PATHS whose file is gone.")] = False,
     retry_failed: RetryOption = False,
     watch: WatchOption = False,
+    ray: RayOption = None,
     as_json: JsonOption = False,
     server: ServerOption = None,
 ) -> None:
@@ -36,6 +41,8 @@ def ingest(
     wanted = paths or []
     if not wanted and (watch or not retry_failed):
         raise InvalidInput("no PATHS given; name files or folders, or use --retry-failed alone")
+    if ray and (server or watch):
+        raise InvalidInput("--ray does not go with --server or --watch; leave one out")
     if server:
         from cli import remote  # here, not above: an HTTP client that most calls do not need
 
@@ -47,7 +54,7 @@ def ingest(
             raise typer.Exit(1)
         return
     settings = load_settings()
-    ingester = build_ingester(settings, build_search(settings))
+    ingester = build_ingester(settings, build_search(settings), ray)
     if watch:
         if not as_json:
             err().print(f"following {', '.join(map(str, wanted))}; Ctrl-C stops")

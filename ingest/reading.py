@@ -71,9 +71,13 @@ Event = Kept | Moved | Fresh | Ended
 
 
 class Reading:
-    """One run's reading. ``events`` may be used once; call ``release`` for each Fresh event when it is done with."""
+    """One run's reading. ``events`` may be used once; call ``release`` for each Fresh event when it is done with.
 
-    def __init__(self, recipe: Recipe, known: Known, most_bytes: int, workers: int):
+    ``kept``: worker processes to use, which are left running for the next reading.
+    """
+
+    def __init__(self, recipe: Recipe, known: Known, most_bytes: int, workers: int, kept: list[Worker] | None = None):
+        self._kept = kept
         self._recipe = recipe
         self._known = known
         self._most_bytes = most_bytes
@@ -122,7 +126,7 @@ class Reading:
             self._room.notify_all()
 
     def _work(self, jobs: queue.SimpleQueue[Found]) -> None:
-        worker = Worker(self._recipe)
+        worker = self._worker()
         try:
             while not self._stopped:
                 try:
@@ -133,8 +137,17 @@ class Reading:
         except Exception as error:  # noqa: BLE001 - raised again by events(), in the thread of the run
             self._events.put(error)
         finally:
-            worker.close()
+            if self._kept is None:
+                worker.close()
+            else:
+                self._kept.append(worker)
             self._events.put(None)
+
+    def _worker(self) -> Worker:
+        try:
+            return (self._kept or []).pop()
+        except IndexError:  # none is kept, or another thread took the last
+            return Worker(self._recipe)
 
     def _file(self, worker: Worker, found: Found) -> None:
         started = time.perf_counter()

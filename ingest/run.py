@@ -11,15 +11,18 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.chunk import ChunkOptions, chunk
 from ingest.discover import Found, discover
+from ingest.embed import embed, headed
 from ingest.known import Known, file_of
+from ingest.node import WINDOW, NodeResult
 from ingest.readers.names import title_of
 from ingest.reading import Ended, Event, Fresh, Kept, Moved, Reading
 from ingest.report import Failure, IngestReport, Progress, Tally
@@ -31,8 +34,6 @@ from rag.types import NotFound, ParsedDocument, Superseded
 
 __all__ = ["Document", "Failure", "IngestReport", "Ingester", "Limits", "Progress"]
 
-WINDOW = 384  # chunks that are embedded together, shortest and longest sorted apart by the encoder
-_AT_ONCE = 2048  # chunks of one document that are encoded in one call; bounds the memory of a very long one
 _LIMITS = Limits()
 _ROUNDS = 3  # times a document that another ingest changed meanwhile is looked at again
 
@@ -43,6 +44,14 @@ class Document:
 
     source: Source
     parsed: ParsedDocument
+
+
+class Nodes(Protocol):
+    """Other machines that read, cut and embed files."""
+
+    def read(self, files: Sequence[Found], recipe: Recipe, known: Known, most_bytes: int) -> Iterator[NodeResult]:
+        """What becomes of ``files``, in parts and any order, each file once."""
+        ...
 
 
 @dataclass(slots=True)
@@ -60,7 +69,8 @@ class Ingester:
     """What ingesting needs: encoder, store, index, chunk lengths in tokens, the largest file in bytes.
 
     ``limits`` bound what one file may take; ``workers`` read files at once (0: one a core) and
-    count tokens with the file ``tokenizer``, which must be the encoder's (None: they count words).
+    count tokens with the file ``tokenizer``, which must be the encoder's (None: they count words). With ``nodes`` these
+    read and embed instead.
     """
 
     encoder: Encoder
@@ -71,6 +81,7 @@ class Ingester:
     limits: Limits = _LIMITS
     workers: int = 0
     tokenizer: Path | None = None
+    nodes: Nodes | None = None
 
     def ingest_paths(
         self,
@@ -148,6 +159,9 @@ class Ingester:
             return
         recipe = Recipe(str(self.tokenizer or ""), self.encoder.max_tokens, self.options, self.limits)
         workers = self.workers or len(os.sched_getaffinity(0))
+        if self.nodes is not None:
+            self._read_on_nodes(self.nodes.read(files, recipe, run.known, self.max_bytes), run)
+            return
         reading = Reading(recipe, run.known, self.max_bytes, workers)
         window: list[Event] = []
         waiting = time.perf_counter()
@@ -158,17 +172,23 @@ class Ingester:
             if _chunks(fresh) < WINDOW and (event is not None or not window) and len(window) < WINDOW:
                 continue
             run.tally.seconds["wait"] += time.perf_counter() - waiting
-            self._settle(window, run, reading)
+            self._settle(window, run)
+            for one in fresh:
+                reading.release(one)
             window = []
             waiting = time.perf_counter()
-        self._settle(window, run, reading)
+        self._settle(window, run)
 
-    def _settle(self, window: Sequence[Event], run: _Run, reading: Reading) -> None:
+    def _read_on_nodes(self, results: Iterator[NodeResult], run: _Run) -> None:
+        waiting = time.perf_counter()
+        for result in results:
+            run.tally.seconds["wait"] += time.perf_counter() - waiting
+            self._settle(result.events, run, result.vectors)
+            waiting = time.perf_counter()
+
+    def _settle(self, window: Sequence[Event], run: _Run, vectors: NDArray[np.float32] | None = None) -> None:
         """Embeds and writes the documents of ``window``, then deals with its other events and keeps the outcomes."""
-        fresh = [event for event in window if isinstance(event, Fresh)]
-        self._write(fresh, run)
-        for event in fresh:
-            reading.release(event)
+        self._write([event for event in window if isinstance(event, Fresh)], run, vectors)
         tally = run.tally
         for one in window:
             match one:
@@ -203,22 +223,18 @@ class Ingester:
         self.store.outcomes.forget(run.target, [event.old])
         run.tally.rename(event.outcome)
 
-    def _write(self, fresh: Sequence[Fresh], run: _Run) -> None:
-        """Embeds the documents together and writes each in its own transaction."""
-        headed = [_headed(event.parsed) for event in fresh]
-        with _timed(run.tally, "embed"):
-            # What the encoder reads is heading and text; only the text is cited.
-            vectors = self._encode([f"{part.heading}\n{part.text}" for one in headed for part in one.parts])
+    def _write(self, fresh: Sequence[Fresh], run: _Run, vectors: NDArray[np.float32] | None = None) -> None:
+        """Embeds the documents together (None: they are not yet) and writes each in its own transaction."""
+        documents = [headed(event.parsed) for event in fresh]
+        if vectors is None:
+            with _timed(run.tally, "embed"):
+                vectors = embed(self.encoder, documents)
         first = 0
         with _timed(run.tally, "write"):
-            for event, one in zip(fresh, headed, strict=True):
+            for event, one in zip(fresh, documents, strict=True):
                 last = first + len(one.parts)
                 self._put(event, one, vectors[first:last], run)
                 first = last
-
-    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
-        parts = [self.encoder.encode(texts[at : at + _AT_ONCE]) for at in range(0, len(texts), _AT_ONCE)]
-        return np.concatenate(parts) if parts else np.zeros((0, self.encoder.dimension), dtype=np.float32)
 
     def _put(self, event: Fresh, one: Parsed, vectors: NDArray[np.float32], run: _Run) -> None:
         uri = event.outcome.uri
@@ -254,16 +270,6 @@ class Ingester:
             if gone(row.uri):
                 self._remove(row.id, row.uri, run)
         self.store.outcomes.forget(run.target, [uri for uri in run.known.outcomes if gone(uri)])
-
-
-def _headed(parsed: Parsed) -> Parsed:
-    """The document with each chunk headed by the title and its heading path, which give it its subject."""
-    title = parsed.document.title
-    return replace(parsed, parts=tuple(replace(part, heading=_heading(title, part.heading)) for part in parsed.parts))
-
-
-def _heading(title: str, path: str) -> str:
-    return " > ".join(dict.fromkeys(part for part in (title, path) if part))
 
 
 def _chunks(fresh: Sequence[Fresh]) -> int:

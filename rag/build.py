@@ -12,12 +12,13 @@ from lm.device import cuda_available
 from rag.answer_support import ANSWERS_FILE, AnswerRater
 from rag.check import TrainedVerifier
 from rag.combine import COMBINER_FILE
-from rag.encode import Encoder, load_encoder
+from rag.encode import TOKENIZER_FILE, Encoder, TextTokenizer, load_encoder
 from rag.generate import Generator, LocalGenerator
 from rag.index import IndexOptions, VectorIndex
 from rag.pipeline import Limits, Pipeline
 from rag.policy import Policy
 from rag.reader import Reader
+from rag.remote_wire import SCHEME, Address
 from rag.rerank import OpenVinoReranker, Reranker
 from rag.retrieve import Retriever
 from rag.settings import Settings
@@ -96,10 +97,23 @@ def build_pipeline(settings: Settings, search: Search | None = None, side_by_sid
 
 
 def build_generator(settings: Settings, side_by_side: int = 1) -> Generator:
-    """The generator that the settings name. Raises ModelMissing, ModelBroken."""
+    """The generator that the settings name. Raises ModelMissing, ModelBroken, InvalidInput.
+
+    One elsewhere is asked with the first question; until then nothing is sent.
+    """
+    if settings.generator.startswith(SCHEME):
+        return _remote_generator(settings)
     folder = require(settings.home, settings.generator)
     device = resolve_device(settings)
     return LocalGenerator.load(folder, fingerprint(folder), device, settings.threads, side_by_side)
+
+
+def _remote_generator(settings: Settings) -> Generator:
+    from rag.remote import RemoteGenerator, RemoteLimits  # here, not above: an HTTP client that others do not need
+
+    tokenizer = TextTokenizer(require(settings.home, ENCODER) / TOKENIZER_FILE, 0)
+    limits = RemoteLimits(total_s=settings.timeout_s)
+    return RemoteGenerator(Address.parse(settings.generator), tokenizer.counts, limits)
 
 
 def build_reader(settings: Settings) -> Reader | None:

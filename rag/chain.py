@@ -28,6 +28,7 @@ from rag.pipeline import (
     Event,
     PassagesFound,
     Pipeline,
+    StillWriting,
     TextWritten,
     check_question,
 )
@@ -112,7 +113,7 @@ class AnswerRunnable(Runnable[Asked, dict[str, Any]]):
     def _chunks(self, asked: Iterator[Asked]) -> Iterator[dict[str, Any]]:
         for one in asked:
             with closing(cast(Generator[Event, None, None], self._events(read_question(one)))) as events:
-                yield from map(_chunk, events)
+                yield from (_chunk(event) for event in events if not isinstance(event, StillWriting))
 
 
 def passage_of(number: int, document: Document) -> Passage:
@@ -165,7 +166,7 @@ def require_text(field: str, value: object) -> str:
     return value
 
 
-def _chunk(event: Event) -> dict[str, Any]:
+def _chunk(event: PassagesFound | TextWritten | ClaimChecked | Answered) -> dict[str, Any]:
     match event:
         case PassagesFound(hits):
             return {"passages": [hit_json(hit) for hit in hits]}

@@ -22,12 +22,15 @@ class Piece:
     """A piece of the answer as it is written: its text (may be empty), and the probability of its token in [0, 1].
 
     ``unanswerable``, on the first piece of a generator that can tell: how probable it holds it, in [0, 1], that the
-    passages lack the answer.
+    passages lack the answer. ``tokens`` it stands for; ``prompt_tokens`` of the whole prompt, where only who wrote it
+    knows them (0: not said).
     """
 
     text: str
     probability: float
     unanswerable: float | None = None
+    tokens: int = 1
+    prompt_tokens: int = 0
 
 
 class Generator(Protocol):

@@ -58,6 +58,11 @@ class TextWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class StillWriting:
+    """Nothing new to show; given so that whoever reads can stop here."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimChecked:
     """A sentence of the answer with its verdict."""
 
@@ -71,7 +76,7 @@ class Answered:
     answer: Answer
 
 
-Event = PassagesFound | TextWritten | ClaimChecked | Answered
+Event = PassagesFound | TextWritten | StillWriting | ClaimChecked | Answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +148,7 @@ class Pipeline:
         pieces: list[Piece] = []
         for piece in self.generator.stream(prompt, self.limits.max_new_tokens, self.policy.refuse_at):
             pieces.append(piece)
-            if piece.text:
-                yield TextWritten(piece.text)
+            yield TextWritten(piece.text) if piece.text else StillWriting()
         written = _written(pieces, prompt, answer.passages)
         generate_ms = _since(started)
         started = time.perf_counter()
@@ -161,9 +165,14 @@ class Pipeline:
             support=0.0 if choice.reason else choice.support,
             unanswerable=written.unanswerable,
             claims=() if choice.reason else choice.claims,
-            usage=Usage(self.generator.prompt_tokens(prompt), len(pieces)),
+            usage=self._usage(prompt, pieces),
+            models=self.models(),  # once more: a generator elsewhere may have told its name only now
             timings_ms=replace(timings, total=timings.total + generate_ms + verify_ms),
         )
+
+    def _usage(self, prompt: Prompt, pieces: Sequence[Piece]) -> Usage:
+        read = max((piece.prompt_tokens for piece in pieces), default=0)
+        return Usage(read or self.generator.prompt_tokens(prompt), sum(piece.tokens for piece in pieces))
 
     def drafts(self, question: Question, passages: Sequence[Passage] | None = None) -> Iterator[Draft]:
         """What could be answered, from the collection or from given ``passages``, the generator never stopped.

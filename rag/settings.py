@@ -1,6 +1,7 @@
 """Settings: environment or .env, prefix ANSWERABLE_, each with a working default.
 
-Precedence: environment, then the file .env in the working directory, then the default here.
+Precedence: environment, then the file .env in the working directory, then a file of the variable's name (in small
+letters) in /run/secrets, where containers find theirs, then the default here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rag.types import InvalidInput
+
+SECRETS = Path("/run/secrets")
 
 
 class Settings(BaseSettings):
@@ -26,7 +29,9 @@ class Settings(BaseSettings):
         "auto", description="how vectors are indexed; auto: by size and memory"
     )
     index_memory_mb: int = Field(0, ge=0, description="memory one collection's index may take; 0: a quarter of all")
-    generator: str = Field("answerable-135m", description="name of a folder in HOME/models")
+    generator: str = Field(
+        "answerable-135m", description="a folder in HOME/models, or openai+http://[KEY@]HOST:PORT/v1[#MODEL]"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where models and index run")
     base_weights: str = Field("", description="folder or hub name to take base weights from; empty: package index")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads a model may use; 0: all cores")
@@ -83,8 +88,9 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises InvalidInput naming the variable, its value and what it must be.
     """
+    given = {key: value for key, value in overrides.items() if value is not None}
     try:
-        return Settings(**{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        return Settings(_secrets_dir=SECRETS if SECRETS.is_dir() else None, **given)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = "ANSWERABLE_" + "_".join(str(part) for part in first["loc"]).upper()

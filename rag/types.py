@@ -10,6 +10,8 @@ Errors
      +- IndexBroken           the index does not fit its rows and could not be mended (HTTP 503)
      +- EncoderChanged        rows were embedded by another encoder than the one configured (HTTP 409)
      +- Superseded            the row was changed by another process meanwhile (HTTP 409)
+     +- GeneratorUnavailable  the generator's server is down, slow, or answers nonsense (HTTP 503)
+     +- ClusterUnavailable    no Ray cluster there, or its nodes do not fit (exit 1)
      +- StoreUnavailable      database locked, full, unreachable or of another version (HTTP 503)
 
 All offsets are in characters (Python code points) of the stored document text, end exclusive, so that
@@ -86,6 +88,20 @@ class Superseded(AnswerableError):
 
     code = "superseded"
     status = 409
+
+
+class GeneratorUnavailable(AnswerableError):
+    """The server that writes answers is down, slow, says no, answers nonsense or drops its stream."""
+
+    code = "generator_unavailable"
+    status = 503
+
+
+class ClusterUnavailable(AnswerableError):
+    """The cluster that should read documents is not there, or its nodes lack what they need."""
+
+    code = "cluster_unavailable"
+    status = 503
 
 
 class StoreUnavailable(AnswerableError):

@@ -31,6 +31,8 @@ FENCES = {
     "torch": ("lm/", "train/", "rag/encode.py"),
     "typer": ("cli/", "answerable.py"),
     "mcp": ("cli/mcp_server.py",),
+    "ray": ("ingest/ray_pool.py",),
+    "httpx": ("rag/remote.py", "answerable_client/"),
     "prometheus_client": ("api/metrics.py",),
 }
 

@@ -1,0 +1,81 @@
+"""Reading, cutting and embedding on one node of a cluster; the driver commits. Knows nothing of Ray."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.discover import Found
+from ingest.embed import embed, headed
+from ingest.known import Known
+from ingest.reading import Event, Fresh, Reading
+from ingest.sandbox import Recipe, Worker
+from rag.build import build_encoder
+from rag.settings import Settings
+
+WINDOW = 384  # chunks that are embedded together
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTask:
+    """What a node must know for all files of a run: settings, how to cut, what is known, the largest file in bytes."""
+
+    settings: dict[str, Any]
+    recipe: Recipe
+    known: Known
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """What became of some files: their events, and the vectors (N, D) of the Fresh ones' parts, in that order.
+
+    ``unseen``: files that are not there on this node.
+    """
+
+    events: tuple[Event, ...]
+    vectors: NDArray[np.float32]
+    unseen: tuple[str, ...]
+
+
+class NodeReader:
+    """Reads batches of files with ``cores`` sandboxed processes, kept from batch to batch, and an encoder."""
+
+    def __init__(self, task: NodeTask, cores: int):
+        self._task = task
+        self._cores = cores
+        self._encoder = build_encoder(Settings(**task.settings | {"threads": cores}))
+        self._sandboxes: list[Worker] = []
+
+    def hello(self) -> str:
+        """The encoder's fingerprint, which must be the driver's."""
+        return self._encoder.fingerprint
+
+    def read(self, files: Sequence[Found]) -> NodeResult:
+        """What becomes of ``files``. Safe to call from several threads, so that one reads while another embeds."""
+        task = self._task
+        unseen = tuple(found.uri for found in files if not found.skipped and not os.path.lexists(found.path))
+        reading = Reading(task.recipe, task.known, task.most_bytes, self._cores, self._sandboxes)
+        events: list[Event] = []
+        vectors = [np.zeros((0, self._encoder.dimension), dtype=np.float32)]
+        waiting: list[Fresh] = []
+        for event in reading.events(files):
+            if event is None:
+                continue
+            events.append(event)
+            if isinstance(event, Fresh):
+                reading.release(event)
+                waiting.append(event)
+            if sum(len(one.parsed.parts) for one in waiting) >= WINDOW:
+                vectors.append(self._embed(waiting))
+                waiting = []
+        vectors.append(self._embed(waiting))
+        return NodeResult(tuple(events), np.concatenate(vectors), unseen)
+
+    def _embed(self, events: Sequence[Fresh]) -> NDArray[np.float32]:
+        return embed(self._encoder, [headed(event.parsed) for event in events])

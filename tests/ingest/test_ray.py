@@ -1,0 +1,108 @@
+"""`ingest --ray` on a real cluster of three nodes on this machine: a node that dies costs nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.build import build_ingester
+from ingest.report import IngestReport
+from rag.build import build_search
+from rag.settings import Settings
+from rag.types import ClusterUnavailable, ModelMissing
+from tests.ingest.test_run import rows
+
+ray = pytest.importorskip("ray", reason="Ray is an extra; .ci/run installs it")
+
+pytestmark = [
+    pytest.mark.models,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore"),  # of Ray's own making
+]
+
+WORDS = "pump valve seal rotor heater mast battery relay sensor filter gauge nozzle drum belt lever shaft".split()
+DOCUMENTS = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents of several chunks each, two alike, one broken, one empty."""
+    folder, draw = tmp_path_factory.mktemp("documents"), random.Random(5)
+    for number in range(DOCUMENTS):
+        sentences = [f"The {' '.join(draw.sample(WORDS, 7))} holds {draw.randrange(1000)} parts." for _ in range(60)]
+        text = "\n\n".join(f"## Part {at}\n\n{' '.join(sentences[at : at + 12])}" for at in range(0, 60, 12))
+        (folder / f"{number:03}.md").write_text(f"# Manual {number}\n\n{text}\n")
+    (folder / "copy.md").write_text((folder / "000.md").read_text())
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 no more of it")
+    return folder
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def settings_of(models_home: Path, home: Path) -> Settings:
+    home.mkdir()
+    (home / "models").symlink_to(models_home / "models")
+    return Settings(home=home, device="cpu")
+
+
+def ingest(
+    settings: Settings, folder: Path, address: str | None = None, step: Callable[[int, int | None], None] | None = None
+) -> tuple[IngestReport, list[tuple[object, ...]]]:
+    search = build_search(settings)
+    try:
+        report = build_ingester(settings, search, address).ingest_paths([folder], "default", progress=step)
+        return report, rows(search.store)
+    finally:
+        search.store.close()
+
+
+def test_a_node_killed_in_the_middle_costs_nothing(
+    models_home: Path, folder: Path, tmp_path: Path, cluster: Any
+) -> None:
+    alone, expected = ingest(settings_of(models_home, tmp_path / "alone"), folder)
+    others = [cluster.add_node(num_cpus=1, object_store_memory=100_000_000) for _ in range(2)]
+    cluster.wait_for_nodes()
+    killed: list[int] = []
+
+    def step(done: int, _total: int | None) -> None:
+        if done >= DOCUMENTS // 3 and not killed:
+            killed.append(done)
+            cluster.remove_node(others[0], allow_graceful=False)
+
+    settings = settings_of(models_home, tmp_path / "many")
+    together, found = ingest(settings, folder, cluster.address, step)
+    assert killed and killed[0] < DOCUMENTS // 2
+    assert sum(node["Alive"] for node in ray.nodes()) == 2
+    assert found == expected  # every document, chunk and vector, to the last bit
+    assert (together.added, together.chunks) == (alone.added, alone.chunks) == (DOCUMENTS + 1, alone.chunks)
+    assert [one.uri for one in together.failed] == [one.uri for one in alone.failed] == [str(folder / "broken.pdf")]
+    ray.shutdown()
+    again, found = ingest(settings, folder, cluster.address)
+    assert (again.added, again.changed, again.unchanged) == (0, 0, DOCUMENTS + 1)
+    assert found == expected
+
+
+def test_no_cluster_and_no_models_are_told(models_home: Path, folder: Path, tmp_path: Path, cluster: Any) -> None:
+    settings = settings_of(models_home, tmp_path / "home")
+    search = build_search(settings)
+    with pytest.raises(ClusterUnavailable, match="ray start"):
+        build_ingester(settings, search, "127.0.0.1:1")
+    nodes = build_ingester(settings, search, cluster.address)
+    (settings.home / "models").unlink()  # the nodes look for them only now
+    with pytest.raises(ModelMissing, match="models pull"):
+        nodes.ingest_paths([folder], "default")
+    search.store.close()
