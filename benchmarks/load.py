@@ -49,6 +49,7 @@ class Tally:
     errors: list[str] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
     first: list[float] = field(default_factory=list)
+    tokens: list[tuple[int, int]] = field(default_factory=list)  # read and written, an answer
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def row(self, clients: int, seconds: float) -> dict[str, Any]:
@@ -59,6 +60,9 @@ class Tally:
         for name, times in (("first_word", self.first), ("answer", self.whole)):
             if times:
                 row |= {f"{name}_s_p{p}": round(float(np.percentile(times, p)), 3) for p in (50, 95)}
+        if self.tokens:
+            read, written = np.mean(self.tokens, axis=0)
+            row |= {"tokens_read": round(float(read)), "tokens_written": round(float(written), 1)}
         return row
 
 
@@ -111,11 +115,13 @@ def one_client(url: str, key: str | None, questions: Questions, until: Until, ta
 
 def ask(client: Client, question: str, collection: str, tally: Tally) -> None:
     """Ask once, as events, and note the times."""
-    started, first = time.perf_counter(), None
+    started, first, usage = time.perf_counter(), None, None
     try:
         for event in client.ask_events(question, collection):
             if first is None and event.token is not None:
                 first = time.perf_counter() - started
+            if event.answer is not None:
+                usage = event.answer.usage
     except ServerError as error:
         with tally.lock:
             if error.status != 429:
@@ -134,6 +140,8 @@ def ask(client: Client, question: str, collection: str, tally: Tally) -> None:
         tally.whole.append(time.perf_counter() - started)
         if first is not None:
             tally.first.append(first)
+        if usage is not None:
+            tally.tokens.append((usage.prompt_tokens, usage.completion_tokens))
 
 
 class Until:

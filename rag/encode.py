@@ -29,7 +29,7 @@ WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 
 _LENGTH_STEP = 8  # each text is padded to the next multiple of its own length, never to that of its neighbours
-_BATCH_TOKENS = 1024  # measured: larger batches leave the cache and are no faster; a waiting query waits less
+BATCH_TOKENS = 1024  # measured: larger batches leave the cache and are no faster; a waiting query waits less
 _TOKENIZE_AT_ONCE = 2048  # texts; bounds the memory that the tokenizer's own records take
 _CHARS_PER_TOKEN = 64  # what encode reads of a text is max_tokens times this; prose has 4 to 6 characters a token
 _QUANTISATION_GROUP = 64  # channels that share one scale; 128 is 4% faster, and below .995 for some one-word texts
@@ -258,7 +258,7 @@ def length_batches(lengths: list[int]) -> Iterator[list[int]]:
     batch: list[int] = []
     for row in order:
         width = padded_length(lengths[row])
-        if batch and (width != padded_length(lengths[batch[0]]) or width * (len(batch) + 1) > _BATCH_TOKENS):
+        if batch and (width != padded_length(lengths[batch[0]]) or width * (len(batch) + 1) > BATCH_TOKENS):
             yield batch
             batch = []
         batch.append(row)
