@@ -61,7 +61,8 @@ _PEOPLE = any_of(
 PEOPLE = re.compile(rf" (?:{_PEOPLE}) ")
 # Words that point to another sentence.
 _POINTERS = any_of(
-    """it its they them their this that these those he she his her we our you your such above below here so described
+    """it its they them their this that these those he she his her we our you your such above below here there so
+    described
     following previous next same others?"""
 )
 LEANS = re.compile(rf" (?:{_POINTERS}) ", re.IGNORECASE)
@@ -88,5 +89,5 @@ CLAUSE = re.compile(rf"[,;:()\"“”\[\]|]| (?:{_OTHER_CLAUSE}) ", re.IGNORECAS
 JOINS = re.compile(r"[,;:()]| (?:and|or|but|if|when|that|which|who|unless|because|although|while) ")
 FOLLOWS = re.compile(r", |[;:(]| (?:and|but|unless|although|while|if|when|because|so that|which) ")
 ENDS_BADLY = re.compile(
-    r"\b(?:and|or|of|the|a|an|to|for|with|in|on|by|as|than|that|but|at|from|until|within|per)$", re.IGNORECASE
+    r"(?:^|\s)(?:and|or|of|the|a|an|to|for|with|in|on|by|as|than|that|but|at|from|until|within|per)$", re.IGNORECASE
 )

@@ -1,4 +1,4 @@
-"""Question sets: what is kept of the drafts, the rows, the files and the review; with fakes, and once with real models."""
+"""Question sets: what is kept of the drafts, the rows, the files and the review; once with real models."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from answerable import app
+from cli.generate import review
 from eval.generate import Maker, Plan, Tally, candidates_of
 from eval.question_rules import Draft
 from eval.question_sets import read_set, replace_set, reviewed, to_review, write_rows
@@ -169,7 +170,9 @@ def test_a_sample_is_drawn_of_what_was_not_reviewed(tmp_path: Path) -> None:
 def test_review_in_the_terminal_notes_what_is_said(tmp_path: Path) -> None:
     file = tmp_path / "set.jsonl"
     file.write_text("".join(json.dumps(row(number)) + "\n" for number in range(4)))
-    done = CliRunner().invoke(app, ["eval", "review", str(file), "--sample", "4"], input="r\nhm\nw\nq\n")
+    app = typer.Typer()
+    app.command()(review)
+    done = CliRunner().invoke(app, [str(file), "--sample", "4"], input="r\nhm\nw\nq\n")
     assert done.exit_code == 0, done.output
     assert "1 right, 1 wrong, 2 not looked at" in done.output
 
@@ -180,7 +183,7 @@ def test_a_set_from_real_models_comes_back(models_home: Path, tmp_path: Path) ->
     settings = Settings(home=models_home, database_url=f"sqlite:///{tmp_path / 'a.db'}", index_url=str(tmp_path / "i"))
     search = build_search(settings)
     names = ("handbook/leave.md", "handbook/information-security.md", "support/service-level-agreement.pdf")
-    build_ingester(settings, search).ingest([ROOT / "examples" / name for name in names], "default")
+    build_ingester(settings, search).ingest_paths([ROOT / "examples" / name for name in names], "default")
     trip = RoundTrip(build_pipeline(settings, search), search.store.collections.get("default"), settings.top_k)
     rows, tally = made(trip, Plan(count=6))
     assert len(rows) == 6 and tally.drafts >= 6

@@ -41,17 +41,14 @@ def made(sentence: str, heading: str = "") -> dict[str, str]:
         (
             "Two-factor sign-in is required for every account.",
             "What is required for every account?",
-            "Two-factor sign-in",
+            "two-factor sign-in",
         ),
         ("Office staff may work from home on Fridays.", "Who may work from home on Fridays?", "office staff"),
         ("Gifts are not allowed at any value.", "Are gifts allowed at any value?", "No"),
-        ("1. Private sticks must not be used here at work.", "May private sticks be used here at work?", "No"),
+        ("1. Private sticks must not be used at work.", "May private sticks be used at work?", "No"),
     ],
 )
 def test_a_sentence_gives_its_question(sentence: str, question: str, answer: str) -> None:
-    if " here " in sentence:  # "here" points elsewhere: nothing is made of it
-        assert question not in made(sentence)
-        return
     assert made(sentence)[question] == answer
 
 
@@ -60,6 +57,7 @@ def test_a_sentence_gives_its_question(sentence: str, question: str, answer: str
     [
         "It is kept for 90 days.",  # names nothing
         "The following is kept for 90 days.",
+        "Private sticks are never left there for the night.",  # points to another sentence
         "If it rains, the party is held a week later.",
         "Are door logs kept for 90 days?",
         "Door logs",
