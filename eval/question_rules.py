@@ -9,7 +9,7 @@
     Gifts are not allowed at any value.             -> Are gifts allowed at any value?              No
     Product: Skua 200 | Price 2026: 1,240 EUR       -> What is the price 2026 of Skua 200?          1,240 EUR
 
-Our generator was trained to answer and writes no usable questions (docs/decisions.md), so the words of a question are
+Our generator was trained to answer, not to ask (docs/decisions.md), so the words of a question are
 those of the sentence, turned round. The rules know no grammar beyond short lists, and rather make nothing than guess:
 a sentence counts only if it starts with a subject that names something, and ends where the answer's clause does.
 Method: Heilman & Smith, "Good Question! Statistical Ranking for Question Generation", NAACL 2010 (rules that
