@@ -1,4 +1,4 @@
-"""eval qa, claims, retrieval."""
+"""eval qa, claims, retrieval; generate and review are in cli/generate.py."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from cli import generate as making
 from cli.common import JsonOption, out, print_json, progress_bar
 from rag.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True)
+app.command("generate")(making.generate)
+app.command("review")(making.review)
 DataFile = Annotated[Path, typer.Argument(help="A data file: JSON lines, plain or gzip.")]
 DataFolder = Annotated[Path, typer.Argument(help="A folder with corpus.jsonl, queries.jsonl and qrels.tsv.")]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="First N rows; 0: all.")]

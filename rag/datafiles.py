@@ -6,7 +6,7 @@ InvalidInput naming file, line, value and cure: a measurement over the lines tha
 ``limit`` takes the first N rows in file order (0: all), so that a smaller run is a prefix of a larger one.
 
     qa          {id, dataset, question, passages: [{title, text}], answers: [...], answerable, history?}
-    claims      {id, dataset, passage, claim, label: supported|refuted|nei|not_supported, question?}
+    claims      {id, dataset, passage, claim, label: supported|refuted|nei|not_supported, question?, right?}
     retrieval   corpus.jsonl[.gz] {_id, text, title?}   queries.jsonl[.gz] {_id, text}
                 qrels.tsv: query-id, corpus-id, score, with or without a header line
 """
@@ -68,7 +68,10 @@ class QaRow:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """A claim and the passage to judge it by; ``question`` is what the claim answers, empty for a free-standing one."""
+    """A claim and the passage to judge it by; ``question`` is what the claim answers, empty for a free-standing one.
+
+    ``right``: whether it answers the question rightly, in files whose labels tell.
+    """
 
     id: str
     dataset: str
@@ -76,6 +79,7 @@ class ClaimRow:
     claim: str
     label: Label
     question: str = ""
+    right: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,9 @@ def _claim_row(line: _Line) -> ClaimRow:
     label = line.text("label")
     if label not in set(Label):
         raise line.fail("unknown label", label, f"use one of {', '.join(Label)}")
+    right = line.fields.get("right")
+    if right is not None and not isinstance(right, bool):
+        raise line.fail('"right" is not true or false', right, 'write "right" as true or false, or leave it out')
     return ClaimRow(
         id=line.text("id"),
         dataset=line.text("dataset"),
@@ -191,6 +198,7 @@ def _claim_row(line: _Line) -> ClaimRow:
         claim=line.text("claim"),
         label=Label(label),
         question=line.text("question", empty=True, default=""),
+        right=right,
     )
 
 

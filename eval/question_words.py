@@ -1,0 +1,93 @@
+"""The short lists of English words, and the patterns over them, by which eval/question_rules.py turns sentences."""
+
+from __future__ import annotations
+
+import re
+
+
+def any_of(words: str) -> str:
+    """A pattern for any of the words, which are apart by white space; "_" stands for a space within one."""
+    return "|".join(word.replace("_", " ") for word in words.split())
+
+
+BE = any_of("is are was were")
+MODAL = any_of("can may must should will could would might")
+NUMBER = r"[+-]?\d+(?:[.,]\d+)*|" + any_of(
+    "one two three four five six seven eight nine ten eleven twelve fifteen twenty thirty"
+)
+_MONTHS = any_of("January February March April May June July August September October November December")
+_UNITS = any_of(
+    """seconds? minutes? hours? days? weeks? months? years? met(?:re|er)s? kilomet(?:re|er)s? miles? feet inches
+    litres? kilograms? grams? tonnes? characters? bytes? kilobytes? megabytes? gigabytes? bits? pages? people members?
+    pieces? places? columns? rows? tables? connections? processes times points? degrees? votes? rooms? flats? units?"""
+)
+_SYMBOLS = any_of(
+    "% °C °F EUR USD euros? dollars? kWh MWh kW MW W V A Hz kHz MHz GHz mm cm km m/s km/h m² m kg g mg ml l MB GB TB "
+    "kB ms s hPa lux ppm N·m knots"
+)
+_KIND = f"(?:(?:{any_of('calendar working business paid full extra square cubic nautical')}) )?"
+
+AUXILIARY = re.compile(rf"(?P<subject>[A-Z0-9].{{2,90}}?) (?P<aux>{BE}|{MODAL}) (?P<rest>.+)\.")
+COUNTED = re.compile(rf"(?P<number>{NUMBER}) (?P<unit>{_KIND}(?:{_UNITS}))\b")
+QUANTITY = re.compile(rf"(?:±? ?(?:{NUMBER})) ?(?:{_SYMBOLS}|{_KIND}(?:{_UNITS}))(?![\w/])")
+DATE = re.compile(
+    rf"(?P<how>on|in|by|until|since|from) (?P<date>(?:\d{{1,2}} (?:{_MONTHS})(?: \d{{4}})?|"
+    rf"(?:{_MONTHS})(?: \d{{1,2}},)?(?: \d{{4}})?|(?:1[6-9]|20)\d\d))(?![\w.,-]*\d)\b"
+)
+WHEN = {"by": "By when", "until": "Until when", "since": "Since when", "from": "From when on"}
+LEADS = {"for": "For how many", "within": "Within how many", "after": "After how many"}
+
+MEASURES = {"costs": "cost", "weighs": "weigh", "lasts": "last", "takes": "take"}  # 3rd person -> plain
+COUNTS = {f"{verb}s": verb for verb in "hold get contain need receive serve support use keep".split()} | {
+    "has": "have",
+    "carries": "carry",
+}
+ACTS = {
+    f"{verb}s": verb
+    for verb in """accept affect allow build calculate check compute configure contain control convert create define
+    delete describe determine disable display drop emit enable execute extract generate hold implement include indicate
+    insert lock mark mean measure need offer own pay perform prevent print produce protect provide read receive record
+    reduce remove rename repair replace represent require retrieve return run select send serve show sort start stop
+    store support terminate trigger use write""".split()
+} | {"specifies": "specify", "modifies": "modify", "fetches": "fetch", "establishes": "establish"}
+FINITE = re.compile(rf" (?P<verb>{'|'.join([*MEASURES, *COUNTS, *ACTS])}) ")
+
+DEFAULT = re.compile(r"(?:The|Its) default (?:value |setting )?is (?P<answer>[^,;:()]{1,60}?)(?:[,;(].*)?\.")
+SETTING = re.compile(r"(?P<name>[a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?: \([a-z ]+\))?$")
+_PEOPLE = any_of(
+    """staff board members? employees? customers? users? providers? borrowers? lenders? tenants? managers? officers?
+    visitors? passengers? drivers? superusers? owners? administrators? colleagues? council Mr Ms Mrs Dr team desk"""
+)
+PEOPLE = re.compile(rf" (?:{_PEOPLE}) ")
+# Words that point to another sentence.
+_POINTERS = any_of(
+    """it its they them their this that these those he she his her we our you your such above below here there so
+    described
+    following previous next same others?"""
+)
+LEANS = re.compile(rf" (?:{_POINTERS}) ", re.IGNORECASE)
+# A subject may not begin with these: it would name nothing by itself.
+_FIRST = any_of(
+    """its? they their them this that these those he she his her we our you your i my there here such both each some
+    many most all any one another others? if when where while because as since after before although however but and or
+    so then thus for in on at by to from with without below above during until of not no only also the_same note what
+    which who how why even within later earlier either neither several certain whether once unless see use please"""
+)
+_EMPTY = any_of(
+    """default value result following former latter other first second last next above current reason number function
+    argument option parameter command example syntax return actual given new old specified corresponding resulting two
+    three only main rest rates? list product station version vehicle agreement price"""
+)
+VAGUE = re.compile(rf"(?:{_FIRST}|the (?:{_EMPTY})(?! of)|an? (?:value|similar|further|third|second))\b", re.IGNORECASE)
+# Words that show that a verb, or another clause, stands before the one that was found.
+_OTHER_CLAUSE = any_of(
+    """that which who whose whom when where if while because than and or but not also there has have had does do did
+    gets? gives? makes? takes? uses? needs? pays? says? means? holds? keeps? allows? returns? contains? shows? sends?
+    asked must can may will should is are was were to whether"""
+)
+CLAUSE = re.compile(rf"[,;:()\"“”\[\]|]| (?:{_OTHER_CLAUSE}) ", re.IGNORECASE)
+JOINS = re.compile(r"[,;:()]| (?:and|or|but|if|when|that|which|who|unless|because|although|while) ")
+FOLLOWS = re.compile(r", |[;:(]| (?:and|but|unless|although|while|if|when|because|so that|which) ")
+ENDS_BADLY = re.compile(
+    r"(?:^|\s)(?:and|or|of|the|a|an|to|for|with|in|on|by|as|than|that|but|at|from|until|within|per)$", re.IGNORECASE
+)

@@ -1,0 +1,130 @@
+"""Whether a made question comes back: found in the collection, read and answered the same, and supported.
+
+A question that rules made of one sentence may be vague, or nonsense. One that leads search back to its passage, out of
+the whole collection, and to which reader and generator, neither of which saw the rule's answer, both give that answer,
+with the check's support, seldom is. Alberti et al., "Synthetic QA Corpora Generation with Roundtrip Consistency",
+ACL 2019, for the idea; each test here is one that the service makes anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eval.question_rules import Draft
+from rag.answers import normalise, token_f1
+from rag.pipeline import SPARE, Pipeline
+from rag.select import distinct
+from rag.store.collections import Collection
+from rag.types import Answer, Hit, Passage, Question, Verdict
+from rag.words import read_words
+
+LEAST_WORDS = 3  # stems that a question must have to say what it is about
+SAME_F1 = 0.6
+NO_ANSWER = 0.5  # the reader's probability of "none" from which on other passages are taken to lack the answer
+NEAR = 0.35  # least cosine of a passage that a question without an answer is to be asked of
+_DEPTH = 20
+
+# Why a draft is left out, in the order of the tests; KEPT is none of them.
+KEPT = "kept"
+VAGUE, NOT_FOUND, READ, ANSWERED, UNSUPPORTED = (
+    "vague",
+    "not found",
+    "read otherwise",
+    "answered otherwise",
+    "unsupported",
+)
+REASONS = (VAGUE, NOT_FOUND, READ, ANSWERED, UNSUPPORTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A draft and where it comes from: characters [start, end) of the text of ``passage``."""
+
+    draft: Draft
+    passage: Passage
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``reason`` is KEPT or why not; ``support`` in [0, 1] is the check's for the pipeline's own answer."""
+
+    reason: str
+    support: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """Asks the whole pipeline of ``collection``, reading ``top_k`` passages."""
+
+    pipeline: Pipeline
+    collection: Collection
+    top_k: int
+
+    def test(self, candidate: Candidate) -> Outcome:
+        """The tests in order of their cost, up to the first that fails. Raises what Pipeline.answer raises."""
+        draft = candidate.draft
+        if len(read_words(draft.question).stems) < LEAST_WORDS:
+            return Outcome(VAGUE)
+        hits = distinct(self._find(draft.question, self.top_k + SPARE), self.top_k)
+        if not any(holds(hit.passage, candidate) for hit in hits):
+            return Outcome(NOT_FOUND)
+        if not self._reads(draft, [hit.passage for hit in hits]):
+            return Outcome(READ)
+        answer = self.pipeline.answer(Question(draft.question, self.collection.name, (), self.top_k))
+        if answer.abstained or not same_answer(answer.answer, draft.answer):
+            return Outcome(ANSWERED)
+        if not _is_supported(answer):
+            return Outcome(UNSUPPORTED, answer.support)
+        return Outcome(KEPT, answer.support)
+
+    def without_its_document(self, candidate: Candidate) -> tuple[Passage, ...]:
+        """The nearest passages of other documents, where they are near and lack the answer; else none.
+
+        The reader must hold it likelier than not that they do, and none may hold the answer's words.
+        """
+        own = candidate.passage.document_id
+        hits = [hit for hit in self._find(candidate.draft.question, _DEPTH) if hit.passage.document_id != own]
+        hits = list(distinct(hits, self.top_k))
+        passages = tuple(hit.passage for hit in hits)
+        if not hits or max(hit.dense or 0.0 for hit in hits) < NEAR or self.pipeline.reader is None:
+            return ()
+        wanted = normalise(candidate.draft.answer)
+        if wanted in ("yes", "no") or any(f" {wanted} " in f" {normalise(one.text)} " for one in passages):
+            return ()
+        reading = self.pipeline.reader.read(candidate.draft.question, passages, n_best=1)
+        return passages if reading.no_answer >= NO_ANSWER else ()
+
+    def _find(self, question: str, k: int) -> Sequence[Hit]:
+        return self.pipeline.retriever.find(question, self.collection, k).hits
+
+    def _reads(self, draft: Draft, passages: Sequence[Passage]) -> bool:
+        """Whether the reader's best span is the answer; "No" is no span, and without a reader nothing is read."""
+        if self.pipeline.reader is None or draft.answer == "No":
+            return True
+        spans = self.pipeline.reader.read(draft.question, passages, n_best=1).spans
+        return bool(spans) and same_answer(spans[0].text, draft.answer)
+
+
+def holds(passage: Passage, candidate: Candidate) -> bool:
+    """Whether a passage has the candidate's evidence: neighbouring passages may share a sentence."""
+    own = candidate.passage
+    first, last = own.start + candidate.start, own.start + candidate.end
+    return passage.document_id == own.document_id and passage.start <= first and last <= passage.end
+
+
+def same_answer(said: str, gold: str) -> bool:
+    """Whether two answers say the same: all numbers of ``gold``, and its words or the better part of both."""
+    ours, theirs = normalise(said), normalise(gold)
+    if not theirs or not read_words(gold).numbers <= read_words(said).numbers:
+        return False
+    if theirs in ("yes", "no"):
+        return ours.split()[:1] == [theirs]
+    within = f" {theirs} " in f" {ours} " and len(ours.split()) <= 3 * len(theirs.split()) + 8
+    return within or token_f1(said, [gold]) >= SAME_F1
+
+
+def _is_supported(answer: Answer) -> bool:
+    return bool(answer.claims) and all(claim.verdict is Verdict.SUPPORTED for claim in answer.claims)
