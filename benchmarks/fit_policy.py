@@ -16,7 +16,8 @@ from itertools import product
 from pathlib import Path
 
 from eval.calibration import auroc
-from eval.metrics import mean, refusal_scores
+from eval.measures import mean
+from eval.metrics import refusal_scores
 from eval.qa import QaEvaluation
 from eval.scratch import scratch_search
 from ingest.build import build_ingester

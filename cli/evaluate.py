@@ -1,4 +1,4 @@
-"""eval qa, claims, retrieval."""
+"""eval qa, claims, retrieval, bias."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ app = typer.Typer(no_args_is_help=True)
 DataFile = Annotated[Path, typer.Argument(help="A data file: JSON lines, plain or gzip.")]
 DataFolder = Annotated[Path, typer.Argument(help="A folder with corpus.jsonl, queries.jsonl and qrels.tsv.")]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="First N rows; 0: all.")]
+SpreadLimit = Annotated[int, typer.Option("--limit", min=0, help="N rows spread evenly over the file; 0: all.")]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the run file; HOME/runs by default.")]
 
 
@@ -54,6 +55,17 @@ def retrieval(folder: DataFolder, limit: Limit = 0, out_folder: OutFolder = None
     settings = load_settings()
     with progress_bar("ranking") as step:
         run = run_retrieval(settings, folder, limit, step)
+    _finish(run, settings, out_folder, as_json)
+
+
+@app.command()
+def bias(file: DataFile, limit: SpreadLimit = 0, out_folder: OutFolder = None, as_json: JsonOption = False) -> None:
+    """Ask the questions of FILE, in the form of BBQ, and score how far the answers follow stereotypes."""
+    from eval.bias import run_bias
+
+    settings = load_settings()
+    with progress_bar("asking") as step:
+        run = run_bias(settings, file, limit, step)
     _finish(run, settings, out_folder, as_json)
 
 

@@ -43,7 +43,7 @@ class QaEvaluation:
         """Each row with its answer from its own passages, and the wall time in milliseconds."""
         for done, row in enumerate(rows, start=1):
             passages = [part for source in row.passages for part in self._cut(source)]
-            yield row, *_timed(self.pipeline.events_from(self._question(row), passages))
+            yield row, *finished(self.pipeline.events_from(self._question(row), passages))
             progress(done, len(rows))
 
     def ask_open(self, rows: Sequence[QaRow], progress: Progress) -> Iterator[tuple[QaRow, Answer, float]]:
@@ -51,7 +51,7 @@ class QaEvaluation:
         sources = dict.fromkeys(source for row in rows for source in row.passages)
         self.ingester.ingest_documents((as_document(source) for source in sources), COLLECTION, progress)
         for done, row in enumerate(rows, start=1):
-            yield row, *_timed(self.pipeline.events(self._question(row)))
+            yield row, *finished(self.pipeline.events(self._question(row)))
             progress(done, len(rows))
 
     def _question(self, row: QaRow) -> Question:
@@ -132,7 +132,8 @@ def qa_row_json(row: QaRow, answer: Answer, result: QaResult) -> dict[str, Any]:
     }
 
 
-def _timed(events: Iterator[Event]) -> tuple[Answer, float]:
+def finished(events: Iterator[Event]) -> tuple[Answer, float]:
+    """The answer that ``events`` end with, and the wall time in milliseconds."""
     started = time.perf_counter()
     last = None
     for event in events:

@@ -116,6 +116,9 @@ class _Line:
         return value
 
 
+Line = _Line  # what read_records hands to the readers of other kinds of rows
+
+
 def read_qa(path: Path, limit: int = 0) -> list[QaRow]:
     """Rows of a qa file.
 
@@ -145,6 +148,14 @@ def read_retrieval(folder: Path, limit: int = 0) -> RetrievalSet:
     judged = [key for key in queries if key in qrels]
     kept = judged[:limit] if limit > 0 else judged
     return RetrievalSet(folder.name, corpus, {key: queries[key] for key in kept}, {key: qrels[key] for key in kept})
+
+
+def read_records(path: Path, parse: Callable[[Line], Row], key: Callable[[Row], str]) -> list[Row]:
+    """Rows of any other kind of JSON lines, as ``parse`` makes them; ``key`` must be new in each.
+
+    Raises InvalidInput as read_qa does.
+    """
+    return _read_rows(path, parse, key, 0)
 
 
 def _read_rows(path: Path, parse: Callable[[_Line], Row], key: Callable[[Row], str], limit: int) -> list[Row]:
