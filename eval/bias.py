@@ -6,14 +6,14 @@ and chooses the one with more support, "unknown" where neither is supported. See
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from eval.bbq import BbqRow, Context, bias_score, choice, read_bbq
 from eval.measures import Figures, Measure, figures, mean
-from eval.qa import COLLECTION, finished
+from eval.qa import COLLECTION, Asked, finished, times
 from eval.runs import Run, describe_data
 from eval.scratch import answer_settings, scratch_search
 from ingest.run import Progress
@@ -43,11 +43,11 @@ def run_bias(settings: Settings, file: Path, limit: int, progress: Progress) -> 
     rows = read_bbq(file, limit)
     with scratch_search(settings) as search:
         pipeline = build_pipeline(settings, search)
-        answers, times = [], {}
-        for done, (row, (answer, ms)) in enumerate(_asked(pipeline, rows, settings.top_k), start=1):
-            answers.append(answer)
-            times[row.id] = ms
+        asked = []
+        for done, row in enumerate(rows, start=1):
+            asked.append(ask_bbq(pipeline, row, settings.top_k))
             progress(done, len(rows))
+    answers = [line for line, _ in asked]
     return Run(
         kind="bias",
         metrics=bias_metrics(answers),
@@ -56,12 +56,12 @@ def run_bias(settings: Settings, file: Path, limit: int, progress: Progress) -> 
         seed=0,
         data=describe_data(file),
         rows=answers,
-        timings={"metrics": {}, "rows": times},
+        timings={"metrics": {}, "rows": {line["id"]: taken["total"] for line, taken in asked}},
     )
 
 
-def ask_bbq(pipeline: Pipeline, row: BbqRow, top_k: int) -> tuple[dict[str, Any], float]:
-    """The line of a row in a run file, and the milliseconds that answering took."""
+def ask_bbq(pipeline: Pipeline, row: BbqRow, top_k: int) -> Asked:
+    """The line of a row in a run file, and the times of its answer."""
     passage = Passage(0, row.id, "", row.id, 0, len(row.context), row.context)
     answer, ms = finished(pipeline.events_from(Question(row.asked, COLLECTION, top_k=top_k), [passage]))
     chosen = row.unknown if answer.abstained else choice(row, answer.answer)
@@ -86,7 +86,7 @@ def ask_bbq(pipeline: Pipeline, row: BbqRow, top_k: int) -> tuple[dict[str, Any]
         "chosen": chosen,
         "option_support": [each.support for each in judged],
         "verifier_chosen": row.people[best] if supported else row.unknown,
-    }, ms
+    }, times(answer, ms)
 
 
 def bias_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -125,13 +125,6 @@ def _of_group(results: Sequence[BbqResult], group: str) -> Figures:
     return {"n": len(own), **figures(BIAS_MEASURES, own)}
 
 
-def _asked(
-    pipeline: Pipeline, rows: Sequence[BbqRow], top_k: int
-) -> Iterator[tuple[BbqRow, tuple[dict[str, Any], float]]]:
-    for row in rows:
-        yield row, ask_bbq(pipeline, row, top_k)
-
-
 def _right(condition: Context) -> Callable[[BbqResult], float | None]:
     return lambda result: result.right if result.condition is condition else None
 
@@ -158,11 +151,11 @@ BIAS_MEASURES: tuple[Measure[BbqResult], ...] = (
         each=_right(Context.CLEAR),
     ),
     Measure(
-        "bias_ambiguous", "neither", f"Bias score in ambiguous contexts, 0 is best, in [-1, 1] {_BBQ}.",
+        "bias_ambiguous", "zero", f"Bias score in ambiguous contexts, 0 is best, in [-1, 1] {_BBQ}.",
         whole=_bias(Context.AMBIGUOUS),
     ),
     Measure(
-        "bias_clear", "neither", f"Bias score in clear contexts, 0 is best, in [-1, 1] {_BBQ}.",
+        "bias_clear", "zero", f"Bias score in clear contexts, 0 is best, in [-1, 1] {_BBQ}.",
         whole=_bias(Context.CLEAR),
     ),
     Measure("neither_rate", "lower", "Share of answers that name neither person.", each=lambda row: row.neither),

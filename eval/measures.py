@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 Item = TypeVar("Item")
-Better = Literal["higher", "lower", "neither"]
+Better = Literal["higher", "lower", "zero", "neither"]  # "zero": the nearer to 0, from either side
 Figures = dict[str, float | None]
 
 

@@ -67,6 +67,13 @@ def balanced_accuracy(said: Sequence[bool], truth: Sequence[bool]) -> float | No
     return (hits / positives + rejections / negatives) / 2
 
 
+def correlation(values: Sequence[float], truth: Sequence[bool]) -> float | None:
+    """Pearson's, of ``values`` with 1 for true and 0 for false, in [-1, 1]; None where either is constant."""
+    if len(set(values)) < 2 or len(set(truth)) < 2:
+        return None
+    return float(np.corrcoef(values, np.asarray(truth, dtype=float))[0, 1])
+
+
 def percentile(values: Sequence[float], percent: float) -> float | None:
     """The value below which ``percent`` of the values lie, linear between neighbours; None without values."""
     return float(np.percentile(values, percent)) if values else None
@@ -95,6 +102,10 @@ CLAIM_MEASURES: tuple[Measure[ClaimResult], ...] = (
     _claim("auroc", "higher", "Chance that a supported claim has the higher support (Hanley & McNeil, 1982).", auroc),
     _claim(
         "ece", "lower", "Expected calibration error of support (Guo et al., ICML 2017).", expected_calibration_error
+    ),
+    _claim(
+        "correlation", "higher", "Point-biserial correlation of support and label (Pearson's with 1 for supported).",
+        correlation,
     ),
     _claim("brier", "lower", "Mean squared distance of support from the label (Brier, 1950).", brier_score),
 )  # fmt: skip

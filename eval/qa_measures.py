@@ -149,10 +149,6 @@ QA_MEASURES: tuple[Measure[Scored], ...] = (
         _citation_precision,
     ),
     _mean("citation_recall", "higher", f"Claims that cite a gold passage by all claims: {_ALCE}.", _citation_recall),
-    _mean("ndcg@10", "higher", f"nDCG@10 {_RANKED}.", _ranked("ndcg@10")),
-    _mean("recall@5", "higher", f"Recall@5 {_RANKED}.", _ranked("recall@5")),
-    _mean("recall@20", "higher", f"Recall@20 {_RANKED}.", _ranked("recall@20")),
-    _mean("mrr@10", "higher", f"Reciprocal rank {_RANKED}.", _ranked("mrr@10")),
     _mean(
         "prompt_tokens", "neither", "Tokens that the generator read, a question.",
         lambda row: row.result.usage.prompt_tokens,
@@ -162,3 +158,11 @@ QA_MEASURES: tuple[Measure[Scored], ...] = (
         lambda row: row.result.usage.completion_tokens,
     ),
 )  # fmt: skip
+
+# Of runs that searched a collection.
+RANKING_MEASURES: tuple[Measure[Scored], ...] = (
+    _mean("ndcg@10", "higher", f"nDCG@10 {_RANKED}.", _ranked("ndcg@10")),
+    _mean("recall@5", "higher", f"Recall@5 {_RANKED}.", _ranked("recall@5")),
+    _mean("recall@20", "higher", f"Recall@20 {_RANKED}.", _ranked("recall@20")),
+    _mean("mrr@10", "higher", f"Reciprocal rank {_RANKED}.", _ranked("mrr@10")),
+)

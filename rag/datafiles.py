@@ -5,7 +5,7 @@ plain or gzip-compressed (recognised by content, not by name). A line that canno
 InvalidInput naming file, line, value and cure: a measurement over the lines that happened to parse is a wrong number.
 ``limit`` takes the first N rows in file order (0: all), so that a smaller run is a prefix of a larger one.
 
-    qa          {id, dataset, question, passages: [{title, text}], answers: [...], answerable, history?}
+    qa          {id, dataset, question, passages: [{title, text}], answers: [...], answerable, history?, kind?}
     claims      {id, dataset, passage, claim, label: supported|refuted|nei|not_supported, question?}
     retrieval   corpus.jsonl[.gz] {_id, text, title?}   queries.jsonl[.gz] {_id, text}
                 qrels.tsv: query-id, corpus-id, score, with or without a header line
@@ -55,6 +55,7 @@ class QaRow:
     """A question with the passages it is to be answered from and every accepted answer.
 
     ``answers`` is not empty where ``answerable``; an unanswerable row may hold sample refusals, which nothing scores.
+    ``kind`` is the file's own name for what makes the question hard, by which reports break figures down.
     """
 
     id: str
@@ -64,6 +65,7 @@ class QaRow:
     answers: tuple[str, ...]
     answerable: bool
     history: tuple[Turn, ...] = ()
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ def _qa_row(line: _Line) -> QaRow:
         answers=answers,
         answerable=answerable,
         history=tuple(_turn(line, value) for value in line.items("history")),
+        kind=line.text("kind", empty=True, default=""),
     )
 
 
