@@ -199,14 +199,12 @@ def _paired(group: Group, other: Group | None) -> _Pairs:
 
 
 def _changes(group: Group, pairs: _Pairs, seed: int) -> list[Change]:
-    if not pairs.rows:
-        return []
-    found = [(measure, paired(measure, pairs.first, pairs.second, seed)) for measure in group.measures]
-    known = [(measure, difference) for measure, difference in found if difference is not None]
-    corrected = holm([difference.p for _, difference in known])
+    found = paired(group.measures, pairs.first, pairs.second, seed)
+    known = [measure for measure in group.measures if measure.name in found]
+    corrected = holm([found[measure.name].p for measure in known])
     return [
-        _change(group.title(measure), len(pairs.rows), measure, difference, p)
-        for (measure, difference), p in zip(known, corrected, strict=True)
+        _change(group.title(measure), len(pairs.rows), measure, found[measure.name], p)
+        for measure, p in zip(known, corrected, strict=True)
     ]
 
 

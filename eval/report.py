@@ -18,7 +18,7 @@ from eval.compare import Comparison, compare
 from eval.groups import Group, groups
 from eval.qa_measures import confidence
 from eval.report_rows import Passages, drill_down
-from eval.resampling import interval
+from eval.resampling import intervals
 from eval.runs import Run
 from rag.types import InvalidInput
 
@@ -69,22 +69,25 @@ def _group(group: Group, run: Run) -> dict[str, Any]:
         "name": group.name,
         "kind": group.kind,
         "n": len(group.items),
-        "figures": [_figure(group, measure, run.seed) for measure in group.measures],
+        "figures": _figures(group, run.seed),
         "parts": _parts(run, group),
         "curves": _curves(group),
     }
 
 
-def _figure(group: Group, measure: Any, seed: int) -> dict[str, Any]:
-    sure = interval(measure, group.items, seed)
-    return {
-        "name": measure.name,
-        "about": measure.about,
-        "better": measure.better,
-        "value": measure.value(group.items),
-        "low": sure.low if sure else None,
-        "high": sure.high if sure else None,
-    }
+def _figures(group: Group, seed: int) -> list[dict[str, Any]]:
+    sure = intervals(group.measures, group.items, seed)
+    return [
+        {
+            "name": measure.name,
+            "about": measure.about,
+            "better": measure.better,
+            "value": measure.value(group.items),
+            "low": sure[measure.name].low if measure.name in sure else None,
+            "high": sure[measure.name].high if measure.name in sure else None,
+        }
+        for measure in group.measures
+    ]
 
 
 def _parts(run: Run, group: Group) -> dict[str, Any]:

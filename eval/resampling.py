@@ -1,6 +1,6 @@
 """How sure a figure is: bootstrap intervals of one run, and paired tests between two runs of the same questions.
 
-interval    percentile bootstrap over questions (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13)
+intervals   percentile bootstrap over questions (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13)
 paired      the difference of two runs, its percentile bootstrap interval over pairs, and the p-value of the
             approximate randomisation test (Noreen, Computer Intensive Methods for Testing Hypotheses, 1989; for
             retrieval and answers Smucker, Allan & Carterette, CIKM 2007): which run a question's row came from is
@@ -53,37 +53,41 @@ class Difference:
     p: float
 
 
-def interval(measure: Measure[Item], items: Sequence[Item], seed: int) -> Interval | None:
-    """The interval of ``measure`` over ``items``; None where the figure is not defined on them."""
-    if not items or measure.value(items) is None:
-        return None
-    draw = np.random.default_rng(seed)
-    if measure.whole is None:
-        column = _column(measure.values(items))[:, None]  # (N, 1)
-        samples = _resampled_means(column, draw)[:, 0]
-    else:
-        picks = draw.integers(len(items), size=(WHOLE_SAMPLES, len(items)))
-        samples = _defined([measure.whole([items[i] for i in pick]) for pick in picks.tolist()])
-    return Interval(*_middle(samples))
+def intervals(measures: Sequence[Measure[Item]], items: Sequence[Item], seed: int) -> dict[str, Interval]:
+    """The interval of each of ``measures`` over ``items``, by name; those not defined on them are left out."""
+    if not items:
+        return {}
+    defined = [measure for measure in measures if measure.value(items) is not None]
+    means, wholes = _by_kind(defined)
+    samples = dict(
+        zip([measure.name for measure in means], _resampled_means(_columns(means, items), seed).T, strict=True)
+    )
+    if wholes:
+        draw = np.random.default_rng(seed)
+        picks = [[items[i] for i in pick] for pick in _picks(len(items), draw)]
+        samples |= {measure.name: _defined([measure.value(pick) for pick in picks]) for measure in wholes}
+    return {measure.name: Interval(*_middle(samples[measure.name])) for measure in defined}
 
 
-def paired(measure: Measure[Item], first: Sequence[Item], second: Sequence[Item], seed: int) -> Difference | None:
-    """``first`` against ``second``, row for row; None where either side has no figure.
+def paired(
+    measures: Sequence[Measure[Item]], first: Sequence[Item], second: Sequence[Item], seed: int
+) -> dict[str, Difference]:
+    """``first`` against ``second``, row for row, by the name of the measure; left out where a side has no figure.
 
     Raises ValueError for rows of unequal number.
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} rows against {len(second)}; give both runs' rows of the same questions")
-    a, b = measure.value(first), measure.value(second)
-    if a is None or b is None:
-        return None
-    draw = np.random.default_rng(seed)
-    if measure.whole is None:
-        columns = np.stack([_column(measure.values(first)), _column(measure.values(second))], axis=1)  # (N, 2)
-        means = _resampled_means(columns, draw)
-        booted, shuffled = means[:, 1] - means[:, 0], _shuffled_means(columns, draw)
-    else:
-        booted, shuffled = _computed_again(measure, first, second, draw)
+    values = {measure.name: (measure.value(first), measure.value(second)) for measure in measures} if first else {}
+    known = {name: (a, b) for name, (a, b) in values.items() if a is not None and b is not None}
+    means, wholes = _by_kind([measure for measure in measures if measure.name in known])
+    booted, shuffled = _means_again(means, first, second, seed)
+    for measure, pair in zip(wholes, _computed_again(wholes, first, second, seed), strict=True):
+        booted[measure.name], shuffled[measure.name] = pair
+    return {name: _difference(a, b, booted[name], shuffled[name]) for name, (a, b) in known.items()}
+
+
+def _difference(a: float, b: float, booted: Numbers, shuffled: Numbers) -> Difference:
     extreme = int(np.sum(np.abs(shuffled) >= abs(b - a) - 1e-12))
     return Difference(a, b, b - a, *_middle(booted), p=(extreme + 1) / (len(shuffled) + 1))
 
@@ -98,54 +102,87 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _column(values: Sequence[float | None]) -> Numbers:
-    return np.array([np.nan if value is None else float(value) for value in values])
+def _by_kind(measures: Sequence[Measure[Item]]) -> tuple[list[Measure[Item]], list[Measure[Item]]]:
+    """Those that are means, and the others."""
+    return [each for each in measures if each.whole is None], [each for each in measures if each.whole is not None]
 
 
-def _resampled_means(columns: Numbers, draw: np.random.Generator) -> Numbers:
+def _columns(measures: Sequence[Measure[Item]], items: Sequence[Item]) -> Numbers:
+    """A column a measure, (N, C); NaN for rows that it leaves out."""
+    columns = [[np.nan if value is None else float(value) for value in measure.values(items)] for measure in measures]
+    return np.array(columns, dtype=float).reshape(len(measures), len(items)).T
+
+
+def _resampled_means(columns: Numbers, seed: int) -> Numbers:
     """Means of each column over MEAN_SAMPLES bootstrap samples of the rows, (S, C); NaN where a sample has no value."""
+    draw = np.random.default_rng(seed)
     known = ~np.isnan(columns)  # (N, C)
     values = np.where(known, columns, 0.0)
     rows, blocks = len(columns), []
     for size in _blocks(rows):
-        counts = draw.multinomial(rows, np.full(rows, 1 / rows), size=size).astype(float)  # (size, N)
+        counts = np.zeros((size, rows))  # how often each row is in each sample
+        picks = draw.integers(rows, size=(size, rows))
+        np.add.at(counts, (np.arange(size)[:, None], picks), 1.0)
         blocks.append(_ratio(counts @ values, counts @ known))
     return np.concatenate(blocks)
 
 
-def _shuffled_means(columns: Numbers, draw: np.random.Generator) -> Numbers:
-    """Differences of the two columns' means, their values swapped in a random half of the rows, (S,)."""
-    known = ~np.isnan(columns)
-    values = np.where(known, columns, 0.0)
-    sums, counts = values.sum(axis=0), known.sum(axis=0)
-    moved, moved_counts = values[:, 1] - values[:, 0], known[:, 1].astype(float) - known[:, 0]
+def _means_again(
+    measures: Sequence[Measure[Item]], first: Sequence[Item], second: Sequence[Item], seed: int
+) -> tuple[dict[str, Numbers], dict[str, Numbers]]:
+    """Differences of the means over resampled pairs, and over pairs whose values are swapped at random, by name."""
+    if not measures:
+        return {}, {}
+    a, b = _columns(measures, first), _columns(measures, second)  # (N, C)
+    both = _resampled_means(np.concatenate([a, b], axis=1), seed)  # (S, 2 C)
+    booted = both[:, len(measures) :] - both[:, : len(measures)]
+    shuffled = _shuffled_means(a, b, seed)
+    names = [measure.name for measure in measures]
+    return (
+        dict(zip(names, booted.T, strict=True)),
+        {name: column[~np.isnan(column)] for name, column in zip(names, shuffled.T, strict=True)},
+    )
+
+
+def _shuffled_means(a: Numbers, b: Numbers, seed: int) -> Numbers:
+    """Differences of the means of ``b`` and ``a``, their values swapped in a random half of the rows, (S, C)."""
+    draw = np.random.default_rng(seed + 1)
+    known_a, known_b = ~np.isnan(a), ~np.isnan(b)
+    values_a, values_b = np.where(known_a, a, 0.0), np.where(known_b, b, 0.0)
+    moved, moved_counts = values_b - values_a, known_b.astype(float) - known_a
     differences = []
-    for size in _blocks(len(columns)):
-        swap = draw.integers(2, size=(size, len(columns))).astype(float)  # (size, N)
-        gained, gained_counts = swap @ moved, swap @ moved_counts
-        first = _ratio(sums[0] + gained, counts[0] + gained_counts)
-        second = _ratio(sums[1] - gained, counts[1] - gained_counts)
-        differences.append(second - first)
-    found = np.concatenate(differences)
-    return found[~np.isnan(found)]
+    for size in _blocks(len(a)):
+        swap = draw.integers(2, size=(size, len(a))).astype(float)  # (size, N)
+        gained, gained_counts = swap @ moved, swap @ moved_counts  # (size, C)
+        left = _ratio(values_a.sum(axis=0) + gained, known_a.sum(axis=0) + gained_counts)
+        right = _ratio(values_b.sum(axis=0) - gained, known_b.sum(axis=0) - gained_counts)
+        differences.append(right - left)
+    return np.concatenate(differences)
 
 
 def _computed_again(
-    measure: Measure[Item], first: Sequence[Item], second: Sequence[Item], draw: np.random.Generator
-) -> tuple[Numbers, Numbers]:
-    def difference(left: Sequence[Item], right: Sequence[Item]) -> float | None:
-        a, b = measure.value(left), measure.value(right)
-        return None if a is None or b is None else b - a
+    measures: Sequence[Measure[Item]], first: Sequence[Item], second: Sequence[Item], seed: int
+) -> list[tuple[Numbers, Numbers]]:
+    """For each measure its differences over resampled pairs, and over pairs swapped at random."""
+    if not measures:
+        return []
+    draw = np.random.default_rng(seed)
+    resampled = [([first[i] for i in pick], [second[i] for i in pick]) for pick in _picks(len(first), draw)]
+    swapped = []
+    for swap in draw.integers(2, size=(WHOLE_SAMPLES, len(first))).tolist():
+        pairs = [(b, a) if turn else (a, b) for a, b, turn in zip(first, second, swap, strict=True)]
+        swapped.append(([a for a, _ in pairs], [b for _, b in pairs]))
+    return [(_gaps(measure, resampled), _gaps(measure, swapped)) for measure in measures]
 
-    rows = range(len(first))
-    booted, shuffled = [], []
-    for _ in range(WHOLE_SAMPLES):
-        pick = draw.integers(len(first), size=len(first)).tolist()
-        booted.append(difference([first[i] for i in pick], [second[i] for i in pick]))
-        swap = draw.integers(2, size=len(first)).tolist()
-        mixed = [(second[i], first[i]) if swap[i] else (first[i], second[i]) for i in rows]
-        shuffled.append(difference([left for left, _ in mixed], [right for _, right in mixed]))
-    return _defined(booted), _defined(shuffled)
+
+def _gaps(measure: Measure[Item], samples: Sequence[tuple[Sequence[Item], Sequence[Item]]]) -> Numbers:
+    values = [(measure.value(left), measure.value(right)) for left, right in samples]
+    return _defined([None if a is None or b is None else b - a for a, b in values])
+
+
+def _picks(rows: int, draw: np.random.Generator) -> list[list[int]]:
+    found: list[list[int]] = draw.integers(rows, size=(WHOLE_SAMPLES, rows)).tolist()
+    return found
 
 
 def _defined(values: Sequence[float | None]) -> Numbers:

@@ -19,7 +19,7 @@ from eval.groups import Group, set_groups
 from eval.journal import Journal, open_journal
 from eval.measures import mean
 from eval.metrics import percentile
-from eval.resampling import interval
+from eval.resampling import intervals
 from eval.runs import DataFile, Run, describe_data
 from eval.scratch import answer_settings, scratch_search
 from eval.suite import Suite, SuiteSet
@@ -45,18 +45,23 @@ def run_suite(settings: Settings, suite: Suite, folder: Path, progress: Progress
     with scratch_search(settings) as search:
         pipeline = build_pipeline(settings, search)
         parts = Parts(pipeline, build_ingester(settings, search), settings.top_k, suite.seed)
-        jobs = {each.name: jobs_of(parts, each) for each in suite.here}
-        run = Run(
-            kind="suite",
-            metrics={},
-            settings=answer_settings(settings) | _described(suite),
-            models=asdict(pipeline.models()),
-            seed=suite.seed,
-            data=_data(suite),
-            rows=[],
-        )
-        with open_journal(folder / f".{run.name}.part.jsonl") as journal:
-            asked = _made(jobs, journal, progress)
+        return measure(parts, suite, answer_settings(settings), folder, progress)
+
+
+def measure(parts: Parts, suite: Suite, settings: Mapping[str, Any], folder: Path, progress: Progress) -> Run:
+    """The same with parts that are built; ``settings`` are what the run file says of them."""
+    jobs = {each.name: jobs_of(parts, each) for each in suite.here}
+    run = Run(
+        kind="suite",
+        metrics={},
+        settings=dict(settings) | _described(suite),
+        models=asdict(parts.pipeline.models()),
+        seed=suite.seed,
+        data=_data(suite),
+        rows=[],
+    )
+    with open_journal(folder / f".{run.name}.part.jsonl") as journal:
+        asked = _made(jobs, journal, progress)
     return _measured(run, suite, asked)
 
 
@@ -107,7 +112,8 @@ def set_metrics(each: SuiteSet, rows: Rows, seed: int) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     for group in set_groups(each.name, each.kind, rows):
         inner = group.name.removeprefix(each.name).strip(".")
-        figures = group.figures() | {"intervals": intervals(group, seed)}
+        sure = intervals(group.measures, group.items, seed)
+        figures = group.figures() | {"intervals": {name: [each.low, each.high] for name, each in sure.items()}}
         if inner:
             metrics[inner] = figures
         else:
@@ -115,12 +121,6 @@ def set_metrics(each: SuiteSet, rows: Rows, seed: int) -> dict[str, Any]:
     if each.kind == "counterfactual":
         metrics["worst_pairs"] = worst_pairs(rows)
     return metrics
-
-
-def intervals(group: Group, seed: int) -> dict[str, list[float]]:
-    """[low, high] of each figure of ``group`` that is defined."""
-    found = {measure.name: interval(measure, group.items, seed) for measure in group.measures}
-    return {name: [each.low, each.high] for name, each in found.items() if each is not None}
 
 
 def _by_part(group: Group) -> dict[str, Any]:

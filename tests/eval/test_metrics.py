@@ -64,7 +64,7 @@ def test_figures_of_a_small_file_worked_by_hand() -> None:
 
 def test_keys_are_the_contract_and_brier() -> None:
     assert set(qa_metrics([_answer()])) >= QA_KEYS | {"brier", "accuracy_at_80"}
-    assert set(claim_metrics([])) == {"n", "balanced_accuracy", "auroc", "ece", "brier", "by_dataset"}
+    assert set(claim_metrics([])) == {"n", "balanced_accuracy", "auroc", "ece", "correlation", "brier", "by_dataset"}
 
 
 def test_a_refusal_scores_zero_even_where_its_text_holds_the_answer() -> None:
