@@ -118,6 +118,7 @@ def test_claims_are_supported_against_the_rest_for_each_data_set() -> None:
     assert by_dataset["a"]["balanced_accuracy"] == pytest.approx((1 + 1 / 2) / 2)
     assert by_dataset["b"] == {
         "n": 1,
+        "correlation": None,
         "balanced_accuracy": None,
         "auroc": None,
         "ece": pytest.approx(0.1),
