@@ -35,19 +35,11 @@ QUESTIONS = 24
 pytestmark = [pytest.mark.slow, pytest.mark.models, pytest.mark.timeout(1200)]
 
 
-@dataclass(frozen=True)
 class ForgetfulGenerator:
     """A worse prompt: the question is lost from it, so that the model writes about the passages at large."""
 
-    inner: Generator
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def fingerprint(self) -> str:
-        return self.inner.fingerprint
+    def __init__(self, inner: Generator):
+        self.inner, self.name, self.fingerprint = inner, inner.name, inner.fingerprint
 
     def stream(self, prompt: Prompt, max_new_tokens: int, refuse_at: float) -> Iterator[Piece]:
         *rest, last = prompt.messages
