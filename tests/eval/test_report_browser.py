@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.app import create_app
 from eval.report import build_report
 from eval.report_html import render_html
+from eval.runs import run_text
 from eval.suite_run import measure
+from rag.settings import load_settings
+from rag.store import KeptRun
+from tests.api.live import serve_app
 from tests.eval.test_compare import line, run_of
 from tests.eval.test_suite_run import parts, suite_of, write_rows
+from tests.fakes import Shelf
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -47,7 +55,7 @@ def page(browser: Any) -> Iterator[Any]:
     yield opened
     opened.close()
     assert problems == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "http://127.0.0.1:"))] == []
 
 
 def show(page: Any, folder: Path, *runs: Any) -> dict[str, Any]:
@@ -106,3 +114,21 @@ def test_text_of_a_document_stays_text_and_the_page_is_fit_for_all(page: Any, tm
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     serious = [rule for rule in found["violations"] if rule["impact"] in ("serious", "critical")]
     assert serious == [], [(rule["id"], [node["html"] for node in rule["nodes"]][:3]) for rule in serious]
+
+
+def test_kept_runs_are_listed_on_the_page_with_their_rows(page: Any, tmp_path: Path) -> None:
+    run = replace(run_of([line(1), line(2, "blue")]), metrics={"f1": 0.5, "golden": {"em": 0.25, "intervals": {}}})
+    shelf = Shelf.open(tmp_path)
+    kept = KeptRun(run.name, run.kind, run.data.name, run.metrics, datetime(2026, 3, 1, tzinfo=UTC))
+    shelf.store.eval_runs.put(kept, run_text(run))
+    settings = load_settings(home=tmp_path)
+    with serve_app(create_app(settings, lambda _settings: Shelf.open(tmp_path).pipeline())) as url:
+        page.goto(f"{url}/#/reports")
+        page.locator("details.report summary").click()
+        assert page.get_by_role("row", name="golden.em 0.2500").is_visible()
+        page.get_by_role("button", name="Rows").click()
+        page.get_by_role("row", name="q2 Question 2? blue 90").wait_for()
+        page.evaluate(AXE.read_text("utf-8") + "; null")
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        serious = [rule["id"] for rule in found["violations"] if rule["impact"] in ("serious", "critical")]
+    assert serious == []
