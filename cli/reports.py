@@ -28,14 +28,15 @@ def report(
 ) -> None:
     """Lay out a run, or what changed from the first RUN to the last; Markdown on stdout by default."""
     # Evaluation code, slow to import, is loaded by the commands that evaluate alone.
-    from eval.kept_runs import find_run
+    from eval.kept_runs import find_run, latest_labelled
     from eval.report import build_report
     from eval.report_html import render_html
     from eval.report_text import render_markdown
 
     settings = load_settings()
     with progress_bar("measuring how sure the figures are") as step:
-        built = build_report([find_run(each, settings) for each in runs], step)
+        read = [find_run(each, settings) for each in runs]
+        built = build_report(read, step, latest_labelled(settings, read[-1].models.get("verifier", "")))
     if html is not None:
         _write(html, render_html(built))
     if markdown is not None:
@@ -84,7 +85,7 @@ def compare(
 def _failed(failures: list[Failure], found: Comparison | None) -> bool:
     lines = [failure.line for failure in failures]
     if found is not None:
-        lines += [f"{c.metric} fell from {c.a:.4f} to {c.b:.4f} (p {c.p:.4f})" for c in found.worse]
+        lines += [f"{c.metric} went from {c.a:.4f} to {c.b:.4f} (p {c.p:.4f})" for c in found.worse]
     for line in lines:
         err().print(f"answerable: failed: {escape(line)}", soft_wrap=True)
     return bool(lines)

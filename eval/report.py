@@ -1,7 +1,8 @@
 """What a report says, as one JSON value; report_html.py and report_markdown.py only lay it out.
 
-    {"runs": [{name, kind, data, models, seed, settings, timings}], "trust": [group], "groups": [group],
-     "comparison": {...} or null, "worst_pairs": {set: [...]}, "questions": [row], "passages": [[title, text]]}
+    {"runs": [{name, kind, data, models, seed, settings, timings}], "trust": [group], "trust_from": name,
+     "groups": [group], "comparison": {...} or null, "worst_pairs": {set: [...]}, "questions": [row],
+     "passages": [[title, text]]}
 
 Figures and questions are of the last run; where there are several, it is compared with the first. ``trust`` are the
 groups that measure the support score itself against people's labels: how far the rest can be believed.
@@ -26,8 +27,12 @@ _CURVE_POINTS = 60
 Step = Callable[[int, int | None], None]
 
 
-def build_report(runs: Sequence[Run], progress: Step) -> dict[str, Any]:
-    """The report of ``runs``, oldest first. Raises InvalidInput for none, or runs that cannot be compared."""
+def build_report(runs: Sequence[Run], progress: Step, labelled: Run | None = None) -> dict[str, Any]:
+    """The report of ``runs``, oldest first. ``labelled``: another run of the same verifier, which tells how far to
+    trust it where the last run holds no labelled claims itself.
+
+    Raises InvalidInput for no runs, or runs that cannot be compared.
+    """
     if not runs:
         raise InvalidInput("no run to report; give at least one run file")
     last = runs[-1]
@@ -39,17 +44,27 @@ def build_report(runs: Sequence[Run], progress: Step) -> dict[str, Any]:
     for done, group in enumerate(own, start=1):
         described.append(_group(group, last))
         progress(done, len(own))
+    trust = [group for group in described if group["kind"] == "claims"]
+    trusted = last if trust or labelled is None else labelled
+    if trusted is not last:
+        trust = [_group(group, trusted) for group in claim_groups(trusted)]
     questions = [row for group in own if not group.name.endswith("verifier") for row in drill_down(group, passages)]
     compared = compare(runs[0], last) if len(runs) > 1 else None
     return {
         "runs": [_run(run) for run in runs],
-        "trust": [group for group in described if group["kind"] == "claims"],
+        "trust": trust,
+        "trust_from": trusted.name,
         "groups": described,
         "comparison": _comparison(compared) if compared else None,
         "worst_pairs": _worst_pairs(last),
         "questions": questions,
         "passages": passages.all(),
     }
+
+
+def claim_groups(run: Run) -> list[Group]:
+    """The groups of a run that measure the verifier against labels."""
+    return [group for group in groups(run) if group.kind == "claims" and group.items]
 
 
 def _run(run: Run) -> dict[str, Any]:
