@@ -21,7 +21,8 @@ FILES = Path(__file__).resolve().parent / "report_files"
 _FLIPS = 100
 _SUMMARY = (
     *("f1", "refusal_f1", "hallucination_rate", "citation_precision", "accuracy_at_80", "ece"),
-    *("answer_kept", "resisted", "consistency", "accuracy_ambiguous", "accuracy_clear"),
+    *("answer_kept", "right_kept", "resisted", "consistency", "accuracy", "support_gap"),
+    *("accuracy_ambiguous", "accuracy_clear", "bias_ambiguous", "bias_clear", "fused.ndcg@10", "reranked.ndcg@10"),
 )
 _BARS = ("f1", "answer_kept", "consistency", "balanced_accuracy", "accuracy_ambiguous", "accuracy_clear")
 
@@ -52,18 +53,15 @@ def render_html(report: Mapping[str, Any]) -> str:
     )
 
 
-def _summary(report: Mapping[str, Any]) -> dict[str, Any]:
-    """A line a group, of the few figures that tell most; those that no group has are left out."""
-    values = {
-        group["name"]: {figure["name"]: figure["value"] for figure in group["figures"]} for group in report["groups"]
-    }
-    names = [name for name in _SUMMARY if any(own.get(name) is not None for own in values.values())]
-    lines = [
-        {"name": group["name"], "n": group["n"], "figures": [values[group["name"]].get(name) for name in names]}
-        for group in report["groups"]
-        if group["kind"] != "claims"
-    ]
-    return {"names": names, "lines": lines}
+def _summary(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line a group, of the few figures that tell most, as far as it has them."""
+    lines = []
+    for group in report["groups"]:
+        values = {figure["name"]: figure["value"] for figure in group["figures"]}
+        figures = [(name, values[name]) for name in _SUMMARY if values.get(name) is not None]
+        if group["kind"] != "claims" and figures:
+            lines.append({"name": group["name"], "n": group["n"], "figures": figures})
+    return lines
 
 
 def _file(name: str) -> str:
