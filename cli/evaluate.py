@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.common import JsonOption, out, print_json, progress_bar
+from cli.common import JsonOption, err, out, print_json, progress_bar
 from rag.settings import Settings, load_settings
+from rag.types import StoreUnavailable
 
 app = typer.Typer(no_args_is_help=True)
 DataFile = Annotated[Path, typer.Argument(help="A data file: JSON lines, plain or gzip.")]
@@ -93,7 +94,10 @@ def _finish(run: Any, settings: Settings, folder: Path | None, as_json: bool) ->
     from eval.runs import write_run
 
     path = write_run(run, folder or settings.runs_folder)
-    keep_run(run, settings)
+    try:
+        keep_run(run, settings)
+    except StoreUnavailable as error:  # the file holds all of it, and its name is told below
+        err().print(f"answerable: the run is not in the database: {error}", soft_wrap=True)
     metrics = merged(run.metrics, run.timings.get("metrics", {}))
     if as_json:
         print_json({"run": str(path), "metrics": metrics})

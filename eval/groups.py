@@ -115,12 +115,14 @@ def _counterfactual(rows: Sequence[Row]) -> list[Group]:
 
 
 def _retrieval(rows: Sequence[Row]) -> list[Group]:
+    if not rows:
+        return []
     names = [(mode, key) for mode, scores in rows[0].items() if isinstance(scores, Mapping) for key in scores]
     measures = tuple(
         Measure[Row](f"{mode}.{key}", "higher", f"{key} of {mode} search; see eval/ranking.py", each=_score(mode, key))
         for mode, key in names
     )
-    return [Group("", "retrieval", tuple(rows), tuple(rows), measures)] if rows else []
+    return [Group("", "retrieval", tuple(rows), tuple(rows), measures)]
 
 
 def _score(mode: str, key: str) -> Callable[[Row], float | None]:

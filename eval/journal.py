@@ -62,20 +62,24 @@ def open_journal(path: Path) -> Iterator[Journal]:
 
     Raises InvalidInput where another process writes it, the folder cannot be written, or a line is not ours.
     """
+    lock = FileLock(f"{path}.lock", timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=0):
-            journal = Journal(path, _read(path))
-            try:
-                yield journal
-            finally:
-                journal.close()
-            path.unlink(missing_ok=True)
+        lock.acquire()
     except Timeout as error:
         raise InvalidInput(f"{path}: another process runs this suite; wait for it, or change the suite") from error
-    except PermissionError as error:
-        raise InvalidInput(f"{path}: cannot be written ({error.strerror}); give --out a folder") from error
-    Path(f"{path}.lock").unlink(missing_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be written ({error.strerror or error}); give --out a folder") from error
+    try:
+        journal = Journal(path, _read(path))
+        try:
+            yield journal
+        finally:
+            journal.close()
+        path.unlink(missing_ok=True)
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, float]]]:

@@ -67,9 +67,12 @@ def evenly(rows: Sequence[Row], size: int) -> list[Row]:
 
 def _qa(parts: Parts, each: SuiteSet) -> list[Job]:
     assert each.file is not None
-    rows = evenly(read_qa(each.file), each.size)
+    every = read_qa(each.file)
+    rows = evenly(every, each.size)
     evaluation = parts.evaluation(each.name)
-    ready = _once(lambda: evaluation.ingest(rows, _silent))
+    ready = _once(
+        lambda: evaluation.ingest(every, _silent)
+    )  # those not asked too: a search must have something to miss
 
     def ask(row: QaRow) -> Asked:
         if each.mode == "closed":

@@ -31,6 +31,8 @@ FENCES = {
     "torch": ("lm/", "train/", "rag/encode.py"),
     "typer": ("cli/", "answerable.py"),
     "mcp": ("cli/mcp_server.py",),
+    "jinja2": ("eval/report_html.py",),
+    "yaml": ("eval/suite.py",),
     "prometheus_client": ("api/metrics.py",),
 }
 

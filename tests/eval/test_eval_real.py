@@ -162,7 +162,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         (forgetful, "golden.f1", 0.15),
         (wrong_passages, "golden.recall@5", 0.15),
-        (verifier_off, "golden.brier", 0.05),
+        (verifier_off, "golden.support_auroc", 0.15),
         (shuffled, "golden.citation_precision", 0.15),
     ],
 )
