@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from cli import ask, documents, evaluate, index, ingest, keys, models, serve, train, verify
+from cli import ask, documents, evaluate, index, ingest, keys, models, reports, serve, train, verify
 from rag.settings import load_settings
 from rag.types import AnswerableError
 
@@ -36,7 +36,11 @@ app.add_typer(documents.app, name="documents", help="List, show and delete the d
 app.add_typer(keys.app, name="keys", help="Make, list and revoke the access keys of serve.")
 app.add_typer(models.app, name="models", help="List, bring, check and export the models on this machine.")
 app.add_typer(index.app, name="index", help="Look at the vector index and build it again.")
-app.add_typer(evaluate.app, name="eval", help="Measure answers, claims and retrieval on data files.")
+evaluate.app.command()(reports.report)
+evaluate.app.command()(reports.compare)
+app.add_typer(
+    evaluate.app, name="eval", help="Measure answers, claims, retrieval and bias; report and compare what came out."
+)
 app.add_typer(train.app, name="train", help="Train the in-house models.")
 
 

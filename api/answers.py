@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-import structlog
 from fastapi import APIRouter, Request, Response
 
 from api import schemas
@@ -18,7 +15,6 @@ from rag.kept import document_ids, without
 from rag.store import KeptAnswer, Store
 from rag.types import NotFound
 
-log = structlog.get_logger()
 router = APIRouter()
 
 _LINE = ("id", "question", "answer", "abstained", "support")
@@ -64,9 +60,28 @@ async def give_feedback(body: s.FeedbackIn, request: Request, service: ServiceDe
 
 @router.get("/v1/reports", response_model=s.ReportList, responses=schemas.errors(400))
 async def list_reports(service: ServiceDep, caller: Reader) -> Response:
-    """What eval measured on this machine."""
+    """What eval measured on this database, newest first."""
     caller.require_all()
-    return Json({"reports": await service.run(lambda: read_reports(service.settings.runs_folder))})
+    runs = await service.rows(lambda store: store.eval_runs.latest(s.MAX_PAGE))
+    lines = [
+        {
+            "name": run.name,
+            "kind": run.kind,
+            "data": run.data,
+            "metrics": run.metrics,
+            "created_at": run.created_at.isoformat(),
+        }
+        for run in runs
+    ]
+    return Json({"reports": lines})
+
+
+@router.get("/v1/reports/{name}", responses=schemas.errors(400, 404, 422))
+async def get_report(name: s.RunName, service: ServiceDep, caller: Reader) -> Response:
+    """A run whole, with every row, as its file has it."""
+    caller.require_all()
+    body = await service.rows(lambda store: store.eval_runs.body(name))
+    return Response(body, media_type="application/json")
 
 
 @router.get("/v1/audit", response_model=s.AuditList, responses=schemas.errors(400, 422))
@@ -86,20 +101,6 @@ async def list_audit(service: ServiceDep, caller: Admin, limit: s.Limit = 100) -
         for entry in entries
     ]
     return Json({"entries": lines})
-
-
-def read_reports(folder: Path) -> list[dict[str, Any]]:
-    """Kind, data and metrics of every run in ``folder``; a file that is no run is left out and logged."""
-    reports = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            run = json.loads(path.read_text("utf-8"))
-            line = {"name": path.stem, "kind": run["kind"], "data": run["data"]["name"], "metrics": run["metrics"]}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("not a run", file=path.name, error=str(error))
-            continue
-        reports.append(line)
-    return reports
 
 
 def _require(store: Store, caller: Caller, answer_id: str) -> None:

@@ -13,6 +13,7 @@ from rag.store import Job, StoredDocument
 MAX_PAGE = 1000
 
 Id = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,64}$", description="an id that a listing gave")]
+RunName = Annotated[str, Path(pattern=r"^[0-9A-Za-z_.-]{1,200}$", description="the name of a run, as listed")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="rows to give")]
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="rows to leave out before")]
 NewName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="name of a collection")]
@@ -168,10 +169,11 @@ class ReportLine(Response):
     kind: str
     data: str
     metrics: dict[str, Any]
+    created_at: str
 
 
 class ReportList(Response):
-    """Evaluations by name."""
+    """Evaluations, newest first."""
 
     reports: list[ReportLine]
 

@@ -19,7 +19,8 @@ from typing import cast
 
 from benchmarks.fit_answers import SUITES, read_kept
 from eval.calibration import auroc
-from eval.metrics import mean, refusal_scores
+from eval.measures import mean
+from eval.metrics import refusal_scores
 from rag.answer_support import AnswerRater, Draft
 from rag.answers import token_f1
 from rag.build import build_rater

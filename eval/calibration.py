@@ -23,6 +23,15 @@ class RiskPoint:
     risk: float
 
 
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """The ``count`` items of one bin: their mean ``confidence`` and the share that is ``right``, both in [0, 1]."""
+
+    confidence: float
+    right: float
+    count: int
+
+
 def auroc(confidences: Sequence[float], right: Sequence[bool]) -> float | None:
     """Chance that a right item has a higher confidence than a wrong one, ties counting half; None with one class.
 
@@ -99,6 +108,35 @@ def area_under_risk_coverage(confidences: Sequence[float], right: Sequence[bool]
     """
     points = risk_coverage(confidences, right)
     return math.fsum(point.risk for point in points) / len(points) if points else None
+
+
+def accuracy_at_coverage(confidences: Sequence[float], right: Sequence[bool], coverage: float) -> float | None:
+    """Share of right items among the ``coverage`` of all that is most confident, in [0, 1]; None without items.
+
+    1 - risk at the first point of the risk-coverage curve that reaches ``coverage`` (in (0, 1]): selective accuracy,
+    El-Yaniv & Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 11, 2010.
+    """
+    points = risk_coverage(confidences, right)
+    return next((1 - point.risk for point in points if point.coverage >= coverage - 1e-9), None)
+
+
+def reliability(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> list[ReliabilityBin]:
+    """Mean confidence and share right in each of ``bins`` bins of equal width that holds items: a reliability plot.
+
+    Niculescu-Mizil & Caruana, "Predicting Good Probabilities with Supervised Learning", ICML 2005.
+    """
+    _same_length(confidences, right)
+    held: dict[int, list[tuple[float, bool]]] = {}
+    for confidence, flag in zip(confidences, right, strict=True):
+        held.setdefault(max(math.ceil(confidence * bins), 1), []).append((confidence, flag))
+    return [
+        ReliabilityBin(
+            math.fsum(confidence for confidence, _ in items) / len(items),
+            sum(flag for _, flag in items) / len(items),
+            len(items),
+        )
+        for _, items in sorted(held.items())
+    ]
 
 
 def _same_length(confidences: Sequence[float], right: Sequence[bool]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ from eval.metrics import ClaimResult, claim_metrics
 from eval.runs import Run, describe_data
 from ingest.run import Progress
 from rag.build import build_encoder, build_reader, build_verifier
-from rag.datafiles import ClaimRow, read_claims
+from rag.datafiles import ClaimRow, Label, read_claims
 from rag.settings import Settings
-from rag.types import Passage
+from rag.types import Passage, Verdict
 from rag.verify import Verifier
 
 
@@ -28,7 +28,7 @@ def run_claims(settings: Settings, file: Path, limit: int, progress: Progress) -
         models={"verifier": f"{verifier.name}@{verifier.fingerprint}"},
         seed=0,
         data=describe_data(file),
-        rows=[claim_row_json(result) for result in results],
+        rows=[claim_row_json(row, result) for row, result in zip(rows, results, strict=True)],
     )
 
 
@@ -36,19 +36,32 @@ def judge_claims(rows: Sequence[ClaimRow], verifier: Verifier, progress: Progres
     """One result a row, in order."""
     results = []
     for done, row in enumerate(rows, start=1):
-        passage = Passage(0, row.id, "", row.id, 0, len(row.passage), row.passage)
-        judged = verifier.verify([row.claim], [passage], row.question)[0]
-        results.append(ClaimResult(row.id, row.dataset, row.label, judged.support, judged.verdict))
+        results.append(judge_claim(row, verifier))
         progress(done, len(rows))
     return results
 
 
-def claim_row_json(result: ClaimResult) -> dict[str, Any]:
+def judge_claim(row: ClaimRow, verifier: Verifier) -> ClaimResult:
+    """What the verifier says of one claim."""
+    passage = Passage(0, row.id, "", row.id, 0, len(row.passage), row.passage)
+    judged = verifier.verify([row.claim], [passage], row.question)[0]
+    return ClaimResult(row.id, row.dataset, row.label, judged.support, judged.verdict)
+
+
+def claim_row_json(row: ClaimRow, result: ClaimResult) -> dict[str, Any]:
     """The line of a claim in a run file."""
     return {
         "id": result.id,
         "dataset": result.dataset,
+        "claim": row.claim,
+        "passage": row.passage,
+        "question": row.question,
         "label": result.label.value,
         "support": result.support,
         "verdict": result.verdict.value,
     }
+
+
+def read_claim_row(row: Mapping[str, Any]) -> ClaimResult:
+    """What ``claim_row_json`` wrote, as the record that figures are made of."""
+    return ClaimResult(row["id"], row["dataset"], Label(row["label"]), row["support"], Verdict(row["verdict"]))

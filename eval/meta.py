@@ -56,11 +56,15 @@ def meta_evaluation(
     whole, done = sum(len(rows) for rows in read.values()), 0
     figures: dict[str, MetaFigures] = {}
     for name, rows in read.items():
-        step, before = progress or _quiet, done
-        results = judge_claims(rows, verifier, lambda here, _, step=step, before=before: step(before + here, whole))
+        results = judge_claims(rows, verifier, _shifted(progress or _quiet, done, whole))
         done += len(rows)
         figures |= _figures_of(name, rows, results)
     return figures
+
+
+def _shifted(progress: Progress, before: int, whole: int) -> Progress:
+    """The progress of one file as that of all of them."""
+    return lambda here, _of: progress(before + here, whole)
 
 
 def _figures_of(name: str, rows: Sequence[ClaimRow], results: Sequence[ClaimResult]) -> Mapping[str, MetaFigures]:

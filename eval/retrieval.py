@@ -36,13 +36,18 @@ class RetrievalEvaluation:
 
     retriever: Retriever
     ingester: Ingester
+    collection: str = COLLECTION
+
+    @property
+    def modes(self) -> list[Mode]:
+        """The ways of searching that there are."""
+        all_modes: tuple[Mode, ...] = get_args(Mode)
+        return [mode for mode in all_modes if mode != "reranked" or self.retriever.reranker is not None]
 
     def run(self, data: RetrievalSet, progress: Progress) -> dict[str, Rankings]:
         """Ingest the corpus of ``data`` and rank its documents for every query, in every mode."""
         self.ingest(data, progress)
-        all_modes: tuple[Mode, ...] = get_args(Mode)
-        modes = [mode for mode in all_modes if mode != "reranked" or self.retriever.reranker is not None]
-        return {mode: self._rank(data, mode, progress) for mode in modes}
+        return {mode: self._rank(data, mode, progress) for mode in self.modes}
 
     def ingest(self, data: RetrievalSet, progress: Progress) -> None:
         """Put the documents of the corpus into the collection, but for empty ones."""
@@ -51,14 +56,18 @@ class RetrievalEvaluation:
             for key, source in data.corpus.items()
             if source.text.strip()
         )
-        self.ingester.ingest_documents(documents, COLLECTION, progress)
+        self.ingester.ingest_documents(documents, self.collection, progress)
+
+    def rank(self, query: str, mode: Mode) -> list[str]:
+        """The ids of the DEPTH best documents for ``query``, best first."""
+        collection = self.retriever.store.collections.get(self.collection)
+        hits = self.retriever.search(query, collection, DEPTH * _CHUNKS_A_DOCUMENT, mode)
+        return list(dict.fromkeys(hit.passage.uri for hit in hits))[:DEPTH]
 
     def _rank(self, data: RetrievalSet, mode: Mode, progress: Progress) -> Rankings:
-        collection = self.retriever.store.collections.get(COLLECTION)
         ranked: dict[str, list[str]] = {}
         for done, (query_id, query) in enumerate(data.queries.items(), start=1):
-            hits = self.retriever.search(query, collection, DEPTH * _CHUNKS_A_DOCUMENT, mode)
-            ranked[query_id] = list(dict.fromkeys(hit.passage.uri for hit in hits))[:DEPTH]
+            ranked[query_id] = self.rank(query, mode)
             progress(done, len(data.queries))
         return ranked
 

@@ -90,11 +90,11 @@ def write_run(run: Run, folder: Path) -> Path:
 
     Raises InvalidInput where the folder cannot be written or a value is NaN, infinite or no JSON value.
     """
-    body = ",\n".join([f'"run": {_dump(run.name)}', *_sections(run, timings=True)])
+    content = run_text(run)
     target = folder / f"{run.name}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(target, f"{{\n{body}\n}}\n".encode())
+        _replace(target, content.encode())
     except OSError as error:
         raise InvalidInput(f"{target}: cannot be written ({error.strerror or error}); give --out a folder") from error
     return target
@@ -106,17 +106,37 @@ def read_run(path: Path) -> Run:
     Raises InvalidInput for a file that cannot be read, is no run record, or was altered after it was written.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return parse_run(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read ({error.strerror or error}); give a run file") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path}: not a run record ({error}); give a file that an eval command wrote") from error
+
+
+def parse_run(text: str, where: str) -> Run:
+    """A run from the text of its file; ``where`` it came from goes into the errors. Raises InvalidInput as read_run."""
+    try:
+        record = json.loads(text, parse_constant=_no_number)
         name = record.pop("run")
         run = Run(**{**record, "data": DataFile(**record["data"])})
         intact = run.name == name
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read ({error.strerror or error}); give a run file") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidInput(f"{path}: not a run record ({error}); give a file that an eval command wrote") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        cut = text.lstrip().startswith("{") and not text.rstrip().endswith("}")
+        cure = "it was cut short: run the evaluation again" if cut else "give a file that an eval command wrote"
+        raise InvalidInput(f"{where}: not a run record ({error}); {cure}") from error
     if not intact:
-        raise InvalidInput(f'{path}: does not match its name "{name}", it was altered; run the evaluation again')
+        raise InvalidInput(f'{where}: does not match its name "{name}", it was altered; run the evaluation again')
     return run
+
+
+def run_text(run: Run) -> str:
+    """The text of a run's file. Raises InvalidInput where a value is NaN, infinite or no JSON value."""
+    body = ",\n".join([f'"run": {_dump(run.name)}', *_sections(run, timings=True)])
+    return f"{{\n{body}\n}}\n"
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} stands where a number should")
 
 
 def _sections(run: Run, *, timings: bool) -> list[str]:

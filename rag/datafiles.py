@@ -5,7 +5,7 @@ plain or gzip-compressed (recognised by content, not by name). A line that canno
 InvalidInput naming file, line, value and cure: a measurement over the lines that happened to parse is a wrong number.
 ``limit`` takes the first N rows in file order (0: all), so that a smaller run is a prefix of a larger one.
 
-    qa          {id, dataset, question, passages: [{title, text}], answers: [...], answerable, history?}
+    qa          {id, dataset, question, passages: [{title, text}], answers: [...], answerable, history?, kind?}
     claims      {id, dataset, passage, claim, label: supported|refuted|nei|not_supported, question?, right?}
     retrieval   corpus.jsonl[.gz] {_id, text, title?}   queries.jsonl[.gz] {_id, text}
                 qrels.tsv: query-id, corpus-id, score, with or without a header line
@@ -55,6 +55,7 @@ class QaRow:
     """A question with the passages it is to be answered from and every accepted answer.
 
     ``answers`` is not empty where ``answerable``; an unanswerable row may hold sample refusals, which nothing scores.
+    ``kind`` is the file's own name for what makes the question hard, by which reports break figures down.
     """
 
     id: str
@@ -64,6 +65,7 @@ class QaRow:
     answers: tuple[str, ...]
     answerable: bool
     history: tuple[Turn, ...] = ()
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,9 @@ class _Line:
         return value
 
 
+Line = _Line  # what read_records hands to the readers of other kinds of rows
+
+
 def read_qa(path: Path, limit: int = 0) -> list[QaRow]:
     """Rows of a qa file.
 
@@ -149,6 +154,14 @@ def read_retrieval(folder: Path, limit: int = 0) -> RetrievalSet:
     judged = [key for key in queries if key in qrels]
     kept = judged[:limit] if limit > 0 else judged
     return RetrievalSet(folder.name, corpus, {key: queries[key] for key in kept}, {key: qrels[key] for key in kept})
+
+
+def read_records(path: Path, parse: Callable[[Line], Row], key: Callable[[Row], str]) -> list[Row]:
+    """Rows of any other kind of JSON lines, as ``parse`` makes them; ``key`` must be new in each.
+
+    Raises InvalidInput as read_qa does.
+    """
+    return _read_rows(path, parse, key, 0)
 
 
 def _read_rows(path: Path, parse: Callable[[_Line], Row], key: Callable[[Row], str], limit: int) -> list[Row]:
@@ -181,6 +194,7 @@ def _qa_row(line: _Line) -> QaRow:
         answers=answers,
         answerable=answerable,
         history=tuple(_turn(line, value) for value in line.items("history")),
+        kind=line.text("kind", empty=True, default=""),
     )
 
 

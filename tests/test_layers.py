@@ -33,6 +33,8 @@ FENCES = {
     "mcp": ("cli/mcp_server.py",),
     "ray": ("ingest/ray_pool.py",),
     "httpx": ("rag/remote.py", "answerable_client/"),
+    "jinja2": ("eval/report_html.py",),
+    "yaml": ("eval/suite.py",),
     "prometheus_client": ("api/metrics.py",),
 }
 

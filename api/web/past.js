@@ -27,7 +27,15 @@ function Kept({ id }) {
   return html`<${Problem} error=${error} />${answer && html`<${Answer} answer=${answer} />`}`;
 }
 
-const number = (value) => (typeof value === "number" ? (Number.isInteger(value) ? value : value.toFixed(4)) : JSON.stringify(value));
+const number = (value) => (typeof value === "number" ? (Number.isInteger(value) ? value : value.toFixed(4)) : String(value ?? "not defined"));
+
+// Figures by their whole names, as "golden.f1"; intervals and lists stand in the report alone.
+function flat(metrics, prefix = "") {
+  return Object.entries(metrics).flatMap(([name, value]) => {
+    if (name === "intervals" || Array.isArray(value)) return [];
+    return value && typeof value === "object" ? flat(value, `${prefix}${name}.`) : [[prefix + name, value]];
+  });
+}
 
 export function Reports() {
   const [found, error] = useLoaded("/v1/reports");
@@ -35,12 +43,35 @@ export function Reports() {
     <section aria-labelledby="reports-title">
       <h1 id="reports-title">Evaluations</h1>
       <${Problem} error=${error} />
-      ${found && !found.reports.length && html`<${Empty}>No evaluation was run on this machine yet. Run: answerable eval qa FILE<//>`}
-      ${found && found.reports.map((run) => html`
-        <details class="report" key=${run.name}><summary>${run.kind} · ${run.data}</summary>
-          <table><caption class="hidden">Metrics of ${run.name}</caption>
-            <thead><tr><th scope="col">Metric</th><th scope="col" class="number">Value</th></tr></thead>
-            <tbody>${Object.entries(run.metrics).map(([name, value]) => html`<tr><th scope="row">${name}</th><td class="number">${number(value)}</td></tr>`)}</tbody>
-          </table></details>`)}
+      ${found && !found.reports.length && html`<${Empty}>No evaluation was kept in this database yet. Run: answerable eval run<//>`}
+      ${found && found.reports.map((run) => html`<${Run} key=${run.name} run=${run} />`)}
     </section>`;
+}
+
+function Run({ run }) {
+  const [open, setOpen] = useState(false);
+  return html`
+    <details class="report"><summary>${run.kind} · ${run.data} · ${when(run.created_at)}</summary>
+      <p class="quiet small">${run.name}</p>
+      <table><caption class="hidden">Metrics of ${run.name}</caption>
+        <thead><tr><th scope="col">Metric</th><th scope="col" class="number">Value</th></tr></thead>
+        <tbody>${flat(run.metrics).map(([name, value]) => html`<tr><th scope="row">${name}</th><td class="number">${number(value)}</td></tr>`)}</tbody>
+      </table>
+      <button type="button" aria-expanded=${open} onClick=${() => setOpen(!open)}>Rows</button>
+      ${open && html`<${Rows} name=${run.name} />`}
+    </details>`;
+}
+
+function Rows({ name }) {
+  const [found, error] = useLoaded(`/v1/reports/${name}`);
+  return html`
+    <${Problem} error=${error} />
+    ${found && html`<table><caption class="hidden">Rows of ${name}</caption>
+      <thead><tr><th scope="col">Row</th><th scope="col">Question or claim</th><th scope="col">Answer or verdict</th><th scope="col" class="number">Support</th></tr></thead>
+      <tbody>${found.rows.map((row) => html`<tr>
+        <th scope="row">${[row.set, row.check, row.id].filter(Boolean).join(" · ")}</th>
+        <td>${row.question || row.claim || ""}</td>
+        <td>${row.refused ? "refused" : row.answer || row.verdict || ""}</td>
+        <td class="number">${typeof row.support === "number" ? percent(row.support) : ""}</td></tr>`)}</tbody>
+    </table>`}`;
 }

@@ -15,6 +15,7 @@ from rag.store.chunks import Changes, Chunks
 from rag.store.collections import Collection, Collections, check_encoder
 from rag.store.database import Database, open_database
 from rag.store.documents import Documents, Source, StoredDocument, document_key
+from rag.store.eval_runs import EvalRuns, KeptRun
 from rag.store.feedback import Feedback, FeedbackRow
 from rag.store.jobs import Job, Jobs
 from rag.store.keys import ROLES, Key, Keys
@@ -32,6 +33,7 @@ __all__ = [
     "FeedbackRow",
     "Job",
     "KeptAnswer",
+    "KeptRun",
     "Key",
     "Outcome",
     "Source",
@@ -53,6 +55,7 @@ class Store:
         self.answers = Answers(database)
         self.keys = Keys(database)
         self.jobs = Jobs(database)
+        self.eval_runs = EvalRuns(database)
         self.feedback = Feedback(database)
         self.audit = Audit(database)
         self.labels = Labels(database)

@@ -22,7 +22,7 @@ from rag.store.tables import clock, ticks
 from rag.types import InvalidInput, StoreUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0003"  # newest revision in migrations/versions; a test compares the two
+HEAD = "0005"  # newest revision in migrations/versions; a test compares the two
 BUSY_MS = 30_000  # how long a writer waits for its turn before it gives up
 
 

@@ -13,6 +13,7 @@ jobs        uploads to be ingested, with their state; they outlive the server th
 feedback    what readers said of an answer
 labels      metadata of documents that came through a program, as JSON
 audit       who changed or was refused what, and when
+eval_runs   what eval measured: figures for lists, and the text of each run's file
 outcomes    what became of each file at its last ingest: status, reason, hash, reader, documents made of it
 signatures  MinHash of each document's words; bands holds its parts, so that documents alike are found by equal parts
 
@@ -197,6 +198,18 @@ audit = Table(
     Column("status", Integer, nullable=False),
     Column("request_id", Text, nullable=False),
     sqlite_autoincrement=True,
+)
+
+eval_runs = Table(
+    "eval_runs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("metrics", Text, nullable=False),  # JSON, as in the run's file
+    Column("body", Text, nullable=False),  # the text of the run's file
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Index("eval_runs_created", "created_at"),
 )
 
 labels = Table(

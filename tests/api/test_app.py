@@ -20,6 +20,7 @@ ROUTES = {
     "/v1/answers/{answer_id}": {"get"},
     "/v1/feedback": {"post"},
     "/v1/reports": {"get"},
+    "/v1/reports/{name}": {"get"},
     "/v1/audit": {"get"},
     "/v1/chat/completions": {"post"},
     "/v1/models": {"get"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ingest.chunk import ChunkOptions
 from ingest.run import Ingester
 from ingest.upload_worker import run_job
 from rag.kept import WITHDRAWN
+from rag.store import KeptRun
 from tests.api.client import client
 from tests.fakes import HashEncoder, Shelf
 
@@ -155,14 +157,18 @@ def test_feedback_is_kept_as_it_was_given(tmp_path: Path) -> None:
     assert (row.verdict, row.correction) == ("down", evil)
 
 
-def test_reports_are_what_eval_wrote_and_a_broken_file_hides_no_other(tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    runs.mkdir()
-    (runs / "qa-a.json").write_text('{"kind": "qa", "data": {"name": "a"}, "metrics": {"f1": 0.5}}')
-    (runs / "broken.json").write_text("{")
+def test_reports_are_the_runs_that_eval_kept(tmp_path: Path) -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    runs = Shelf.open(tmp_path).store.eval_runs
+    runs.put(KeptRun("qa-a-0123", "qa", "a", {"f1": 0.5}, at), '{"kind": "qa", "rows": []}')
     with client(tmp_path) as http:
         reports = http.get("/v1/reports").json()["reports"]
-    assert reports == [{"name": "qa-a", "kind": "qa", "data": "a", "metrics": {"f1": 0.5}}]
+        whole = http.get("/v1/reports/qa-a-0123")
+        missing = http.get("/v1/reports/qa-b")
+    named = {"name": "qa-a-0123", "kind": "qa", "data": "a", "metrics": {"f1": 0.5}}
+    assert reports == [named | {"created_at": at.isoformat()}]
+    assert whole.json() == {"kind": "qa", "rows": []}
+    assert missing.status_code == 404
 
 
 def test_figures_count_answers_refusals_and_requests(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_an_empty_collection_and_one_without_questions_are_named(tmp_path: Path)
 
 
 def row(number: int, **more: Any) -> dict[str, Any]:
-    fields = {"id": f"synthetic-{number}", "dataset": "synthetic-c", "question": f"Question {number}?"}
+    fields: dict[str, Any] = {"id": f"synthetic-{number}", "dataset": "synthetic-c", "question": f"Question {number}?"}
     fields |= {"passages": [{"title": "t", "text": "x"}], "answers": ["x"], "answerable": True, "synthetic": True}
     return fields | {"evidence": {"quote": "x"}, "review": ""} | more
 

@@ -63,8 +63,8 @@ def test_figures_of_a_small_file_worked_by_hand() -> None:
 
 
 def test_keys_are_the_contract_and_brier() -> None:
-    assert set(qa_metrics([_answer()])) == QA_KEYS | {"brier"}
-    assert set(claim_metrics([])) == {"n", "balanced_accuracy", "auroc", "ece", "brier", "by_dataset"}
+    assert set(qa_metrics([_answer()])) >= QA_KEYS | {"brier", "accuracy_at_80"}
+    assert set(claim_metrics([])) == {"n", "balanced_accuracy", "auroc", "ece", "correlation", "brier", "by_dataset"}
 
 
 def test_a_refusal_scores_zero_even_where_its_text_holds_the_answer() -> None:
@@ -118,6 +118,7 @@ def test_claims_are_supported_against_the_rest_for_each_data_set() -> None:
     assert by_dataset["a"]["balanced_accuracy"] == pytest.approx((1 + 1 / 2) / 2)
     assert by_dataset["b"] == {
         "n": 1,
+        "correlation": None,
         "balanced_accuracy": None,
         "auroc": None,
         "ece": pytest.approx(0.1),
