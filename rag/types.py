@@ -11,6 +11,7 @@ Errors
      +- EncoderChanged        rows were embedded by another encoder than the one configured (HTTP 409)
      +- Superseded            the row was changed by another process meanwhile (HTTP 409)
      +- StoreUnavailable      database locked, full, unreachable or of another version (HTTP 503)
+         +- StoreLost         its connection broke in the middle; a write may or may not have been kept (HTTP 503)
 
 All offsets are in characters (Python code points) of the stored document text, end exclusive, so that
 ``document.text[start:end] == quote`` holds for every citation. Scores called support are probabilities in [0, 1].
@@ -93,6 +94,10 @@ class StoreUnavailable(AnswerableError):
 
     code = "store_unavailable"
     status = 503
+
+
+class StoreLost(StoreUnavailable):
+    """The connection broke in the middle of a transaction; a write may or may not have been kept: look, try again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from rag.weights_pull import pull
 from rag.weights_trained import trained_models
+from tests.backend import MILVUS, POSTGRES, SERVERS
+from tests.servers import PostgresServer, milvus_server, postgres_server
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +27,23 @@ def models_home() -> Path:
     source = os.environ.get("ANSWERABLE_BASE_WEIGHTS") or None
     pull(home, source, lambda _line: None, trained=trained_models())
     return home
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for tests that leave it running."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", autouse=SERVERS)
+def _servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests/backend.py needs where the suite runs on servers."""
+    server: PostgresServer = request.getfixturevalue("postgres")
+    os.environ[POSTGRES] = server.url("").rstrip("/")
+    with milvus_server(tmp_path_factory.mktemp("milvus") / "data") as url:
+        os.environ[MILVUS] = url
+        yield
 
 
 @pytest.fixture(autouse=True)

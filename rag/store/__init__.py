@@ -7,6 +7,9 @@ SQLAlchemy stays inside this folder.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import select
 
 from rag.store.answers import Answers, KeptAnswer
@@ -60,6 +63,15 @@ class Store:
         self.similar = Similar(database)
         with database.read() as connection:
             self.id: str = connection.execute(select(clock.c.store_id)).scalar_one()
+
+    @contextmanager
+    def turn(self, name: str, wait_s: float) -> Iterator[bool]:
+        """Hold the lock ``name`` of this database, which one process at a time has, for as long as it is open.
+
+        Gives False where it was not free in time. It ends with its holder, however that ends.
+        """
+        with self._database.turn(name, wait_s) as mine:
+            yield mine
 
     @classmethod
     def open(cls, url: str) -> Store:
