@@ -41,7 +41,7 @@ def fields(home: Path) -> dict[str, str]:
     return {"database_url": database_url(home), "index_url": index_url(home)}
 
 
-def environment(home: Path) -> dict[str, str]:
+def variables(home: Path) -> dict[str, str]:
     """The same as environment variables."""
     return {f"ANSWERABLE_{name.upper()}": value for name, value in fields(home).items()}
 

@@ -2,9 +2,9 @@
 
 A process that sees the database's number move takes the collection's turn (Store.turn), reads from Milvus how far it
 is, and writes what came and went since; so writing is in order and everything is written once, however many processes
-there are. One that was killed on the way leaves an older note, and the rest is written again, to the same end. Candidates are
-ranked by the vectors of the rows, so scores are exact cosines whatever Milvus's index, and what was deleted is never
-given out, even where Milvus still has it.
+there are. One that was killed on the way leaves an older note, and the rest is written again, to the same end.
+Candidates are ranked by the vectors of the rows, so scores are exact cosines whatever Milvus's index, and what was
+deleted is never given out, even where Milvus still has it.
 
 Consistency: "Strong" for RECENT_S after a change, so that it is seen at once, and "Bounded" otherwise, which by default
 lags at most 5 s behind and does not wait for Milvus's clock (docs/scaling.md).

@@ -18,6 +18,8 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from tests.backend import variables
+
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 300.0
 
@@ -57,7 +59,13 @@ def serve_process(models_home: Path, home: Path, **settings: str) -> Iterator[Li
     home.mkdir(exist_ok=True)
     if not (home / "models").exists():
         (home / "models").symlink_to(models_home / "models")
-    environment = {**os.environ, "ANSWERABLE_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+    environment = {
+        **os.environ,
+        "ANSWERABLE_HOME": str(home),
+        **variables(home),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "2",
+    }
     environment |= {f"ANSWERABLE_{name.upper()}": value for name, value in settings.items()}
     port, log = free_port(), home / "server.log"
     command = [sys.executable, "-m", "answerable", "serve", "--port", str(port)]

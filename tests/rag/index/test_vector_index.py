@@ -14,13 +14,14 @@ from rag.index import IndexOptions, VectorIndex
 from rag.index.gpu import gpus
 from rag.store import Collection, Source, Store
 from rag.types import Chunk, IndexBroken, ParsedDocument
+from tests.backend import database_url
 
 DIMENSION = 16
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.open(f"sqlite:///{tmp_path / 'rows.db'}")
+    return Store.open(database_url(tmp_path, "rows.db"))
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_search_equals_brute_force_through_every_change(store: Store, collection
 
 
 def test_another_process_sees_changes_at_its_next_search(store: Store, collection: Collection, folder: Path) -> None:
-    reader_store = Store.open(str(store._database._engine.url))
+    reader_store = Store.open(str(store._database.kind.engine.url))
     reader = VectorIndex(folder, reader_store)
     put(store, collection, "/a", 10, seed=1)
     assert_exact(reader, reader_store, collection)
