@@ -68,7 +68,7 @@ class Store:
             self.id: str = connection.execute(select(clock.c.store_id)).scalar_one()
         if self.id.startswith(COPYING):
             raise StoreUnavailable(
-                f"database {database.kind.where} holds a copy that is not complete; run: answerable migrate --to it again"
+                f"database {database.kind.where} holds a copy that is not complete; run answerable migrate again"
             )
 
     @contextmanager

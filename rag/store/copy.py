@@ -38,8 +38,8 @@ from rag.types import InvalidInput, StoreUnavailable
 COPYING = "copying:"  # before the store's id while a copy into it is not complete
 # Parents before those that point to them.
 TABLES = (
-    collections, documents, chunks, deletions, ticks, outcomes, signatures, bands, labels, answers, feedback, keys, jobs,
-    audit,
+    collections, documents, chunks, deletions, ticks, outcomes, signatures, bands, labels, answers, feedback, keys,
+    jobs, audit,
 )  # fmt: skip
 _NUMBERED = (collections, chunks, audit)  # ids that the database gives, and never again
 _BLOCK = 1_000  # rows of a transaction
