@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,10 +17,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.api.live import free_port
-
 _WAIT_S = 60.0
 _SETTINGS = "fsync=off shared_buffers=64MB max_connections=300 listen_addresses=127.0.0.1".split()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,9 +231,11 @@ class _View:
 
     def _catch_up(self, note: _Note) -> None:
         changes = self._store.chunks.changes(self.collection, note.seq)
-        if len(changes.deleted) or len(changes.ids):
+        if len(changes.deleted):
             self.server.remove(changes.deleted)
+        if len(changes.ids):
             self.server.put(changes.ids, changes.vectors)
+        if len(changes.deleted) or len(changes.ids):  # last: a kill before it means that the same is done again
             self._mark(changes.seq, "")
         self._seen = changes.seq
 

@@ -176,7 +176,8 @@ def connect(url: str) -> Any:
         raise InvalidInput(
             f"ANSWERABLE_INDEX_URL={hidden(url)} needs pymilvus; run: pip install 'answerable[milvus]'"
         ) from error
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it would print what is raised as well
+    for noisy in ("pymilvus", "grpc._server"):  # they would print what is raised as well, and what milvus-lite lacks
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     with translated(hidden(url)):
         return MilvusClient(url, timeout=TIMEOUT_S)
 

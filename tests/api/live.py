@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from tests.backend import variables
+from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 300.0
@@ -45,12 +45,6 @@ class Live:
             timeout=START_S,
         )
         return done.stdout
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

@@ -23,9 +23,9 @@ import httpx
 import pytest
 
 from tests import backend
-from tests.api.live import ROOT, free_port
+from tests.api.live import ROOT
 from tests.fakes import Shelf
-from tests.servers import PostgresServer, milvus_server, postgres_server
+from tests.servers import PostgresServer, free_port, milvus_server, postgres_server
 
 DOCUMENTS, SHARED, DELETED, QUESTIONS, ASKERS = 1000, 100, 200, 2000, 4
 START_S = 300.0
