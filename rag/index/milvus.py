@@ -7,7 +7,7 @@ Candidates are ranked by the vectors of the rows, so scores are exact cosines wh
 deleted is never given out, even where Milvus still has it.
 
 Consistency: "Strong" for RECENT_S after a change, so that it is seen at once, and "Bounded" otherwise, which by default
-lags at most 5 s behind and does not wait for Milvus's clock (docs/scaling.md).
+lags at most 5 s behind and does not wait for Milvus's clock (docs/servers.md).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ PostgreSQL's own ranks (ts_rank, ts_rank_cd) know nothing of how rare a word is,
 on BM25. So PostgreSQL finds the chunks by its inverted index (GIN over word vectors) and the sum is ours, with FTS5's
 formula and constants: for each word its rarity times its frequency, damped (Robertson and Zaragoza 2009, "The
 Probabilistic Relevance Framework"; https://sqlite.org/fts5.html#the_bm25_function). Words are cut and stemmed alike
-on both, by letters and digits and by Porter's algorithm; migrations/versions/0004 says how, docs/scaling.md how far it
+on both, by letters and digits and by Porter's algorithm; migrations/versions/0004 says how, docs/servers.md how far it
 agrees.
 """
 
