@@ -128,19 +128,19 @@ class MilvusCollection:
         return [[int(hit["id"]) for hit in row if int(hit["id"]) != POSITION] for row in found]
 
     def stored(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """All ids (B,) with their vectors (B, D), rising, block by block."""
-        last = POSITION
-        while True:
-            with translated(self._where):
-                rows = self._rows(f"id > {last}", ["id", "vector"], limit=BATCH)
-            if not rows:
-                return
-            rows.sort(key=lambda row: int(row["id"]))
-            yield (
-                np.array([row["id"] for row in rows], dtype=np.int64),
-                np.array([row["vector"] for row in rows], dtype=np.float32),
+        """All ids (B,) with their vectors (B, D), block by block."""
+        with translated(self._where):
+            every = self._client.query_iterator(
+                self.alias,
+                batch_size=BATCH,
+                filter=f"id > {POSITION}",
+                output_fields=["id", "vector"],
+                consistency_level="Strong",
             )
-            last = int(rows[-1]["id"])
+            while rows := every.next():
+                ids = np.array([row["id"] for row in rows], dtype=np.int64)
+                yield ids, np.array([row["vector"] for row in rows], dtype=np.float32)
+            every.close()
 
     def count(self) -> int:
         """How many vectors there are."""
@@ -156,10 +156,8 @@ class MilvusCollection:
                 self._client.drop_alias(self.alias)
             self._sweep(keep="")
 
-    def _rows(self, expression: str, fields: list[str], **options: Any) -> list[dict[str, Any]]:
-        rows = self._client.query(
-            self.alias, filter=expression, output_fields=fields, consistency_level="Strong", **options
-        )
+    def _rows(self, expression: str, fields: list[str]) -> list[dict[str, Any]]:
+        rows = self._client.query(self.alias, filter=expression, output_fields=fields, consistency_level="Strong")
         return list(rows)
 
     def _sweep(self, keep: str) -> None:

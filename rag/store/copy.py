@@ -41,6 +41,7 @@ TABLES = (
     collections, documents, chunks, deletions, ticks, outcomes, signatures, bands, labels, answers, feedback, keys,
     jobs, audit,
 )  # fmt: skip
+_PARENTS = (documents, collections)  # what they lack goes last: until then rows may point to it that are yet to change
 _NUMBERED = (collections, chunks, audit)  # ids that the database gives, and never again
 _BLOCK = 1_000  # rows of a transaction
 
@@ -70,13 +71,15 @@ def copy_rows(source: Database, target: Database, progress: Progress = lambda _d
             raise InvalidInput(f"{source.kind.where} is itself an unfinished copy; finish that first")
         _claim(target, store_id, seq)
         total = sum(_count(reading, table) for table in TABLES)
-        deleted = sum(_delete_extra(reading, target, table) for table in reversed(TABLES))
+        _free_names(reading, target)
+        deleted = sum(_delete_extra(reading, target, table) for table in reversed(TABLES) if table not in _PARENTS)
         written, done = 0, 0
         for table in TABLES:
             for block in _blocks(reading, table):
                 written += _write(target, table, block)
                 done += len(block)
                 progress(done, total)
+        deleted += sum(_delete_extra(reading, target, table) for table in _PARENTS)
         rows = {table.name: _compare(reading, target, table) for table in TABLES}
         _finish(reading, target, store_id, seq)
     return Copied(rows, written, deleted, seq)
@@ -95,6 +98,14 @@ def _claim(target: Database, store_id: str, seq: int) -> None:
         if theirs.removeprefix(COPYING) != store_id and not empty:
             raise InvalidInput(f"{target.kind.where} holds rows of another store; give an empty database")
         writing.execute(update(clock).values(store_id=COPYING + store_id))
+
+
+def _free_names(reading: Connection, target: Database) -> None:
+    """Take the names of collections that are gone, for others may have them now."""
+    kept = set(reading.execute(select(collections.c.id)).scalars())
+    with target.write() as writing:
+        for gone in set(writing.execute(select(collections.c.id)).scalars()) - kept:
+            writing.execute(update(collections).where(collections.c.id == gone).values(name=f"gone:{gone}"))
 
 
 def _finish(reading: Connection, target: Database, store_id: str, seq: int) -> None:
