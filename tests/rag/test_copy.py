@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.index import IndexOptions, VectorIndex
-from rag.store import Outcome, Source, Store, copy
+from rag.store import Outcome, Source, Store, copy, document_key
 from rag.types import Chunk, InvalidInput, ParsedDocument, StoreUnavailable
 from tests.rag.index.rows import DIMENSION, clustered
 from tests.servers import PostgresServer
@@ -68,7 +68,7 @@ def nothing(_done: int, _total: int | None) -> None:
 
 def test_a_copy_is_the_same_store(tmp_path: Path, source: Store) -> None:
     fill(source, 30, 3)
-    source.documents.delete(source.documents.all(source.collections.get("default"))[-1].id)
+    source.documents.delete(document_key("default", "/29.txt"))
     copied = source.copy_to(other(tmp_path), nothing)
     assert copied.rows["chunks"] == 87 and copied.rows["deletions"] == 3 and copied.written == sum(copied.rows.values())
     target = Store.open(other(tmp_path))
