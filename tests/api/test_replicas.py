@@ -27,7 +27,9 @@ from tests.api.live import ROOT
 from tests.fakes import Shelf
 from tests.servers import PostgresServer, free_port, milvus_server, postgres_server
 
-DOCUMENTS, SHARED, DELETED, QUESTIONS, ASKERS = 1000, 100, 200, 2000, 4
+SCALE = float(os.environ.get("ANSWERABLE_TEST_SCALE", "1"))  # a share of everything, for a quick look
+DOCUMENTS, SHARED, DELETED, QUESTIONS = (int(SCALE * count) for count in (1000, 100, 200, 2000))
+ASKERS = 4
 START_S = 300.0
 
 
