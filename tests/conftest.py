@@ -13,6 +13,7 @@ import structlog
 # that two threads only wait for each other, six times as long as one computes when another program wants a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from rag.store.database import Database, open_database
 from rag.weights_pull import pull
 from rag.weights_trained import trained_models
 from tests.backend import MILVUS, POSTGRES, SERVERS
@@ -44,6 +45,21 @@ def _servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with milvus_server(tmp_path_factory.mktemp("milvus") / "data") as url:
         os.environ[MILVUS] = url
         yield
+
+
+@pytest.fixture(autouse=SERVERS)
+def _connections_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server takes only so many: what a test leaves open is closed after it."""
+    opened: list[Database] = []
+
+    def opening(url: str) -> Database:
+        opened.append(open_database(url))
+        return opened[-1]
+
+    monkeypatch.setattr("rag.store.open_database", opening)
+    yield
+    for database in opened:
+        database.close()
 
 
 @pytest.fixture(autouse=True)

@@ -130,7 +130,7 @@ class _View:
             now = self._store.chunks.seq()
             if now == self._seen:
                 return
-            if not mine and self._seen < 0:
+            if not mine and self._seen < 0 and self._note() is None:
                 raise IndexBroken(f"the index of {self.collection.name!r} is being built by another process; try again")
             if not mine:
                 log.warning("index not up to date: another process writes", collection=self.collection.name)
