@@ -1,8 +1,11 @@
 # setup: environment and requirements    demo: three questions over examples/    test: the default suite
-# check: lint, types, slow and browser tests, command line and server end to end    lint: ruff and mypy alone
+# check: lint, types, slow, browser and database tests, and what has to do with rows on PostgreSQL and Milvus    lint: ruff and mypy alone
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What has to do with rows or vectors, run on PostgreSQL and Milvus as well
+SERVER_TESTS := tests/rag/test_store.py tests/rag/test_filter.py tests/rag/test_retrieve.py tests/rag/test_pipeline.py \
+	tests/rag/index/test_vector_index.py tests/ingest/test_run.py tests/ingest/test_changes.py tests/api tests/eval
 DEMO := ANSWERABLE_HOME=$(CURDIR)/.answerable $(BIN)/answerable
 # The third is not answered anywhere in examples/
 DEMO_QUESTIONS := "How many days of paid annual leave do full-time employees have in 2026?" \
@@ -36,6 +39,7 @@ lint: setup
 
 check: lint
 	$(BIN)/python -m pytest -m "slow or browser or postgres"
+	ANSWERABLE_TEST_BACKEND=servers $(BIN)/python -m pytest $(SERVER_TESTS)
 
 format: setup
 	$(BIN)/ruff format .

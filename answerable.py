@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from cli import ask, documents, evaluate, index, ingest, keys, models, reports, serve, train, verify
+from cli import ask, documents, evaluate, index, ingest, keys, migrate, models, reports, serve, train, verify
 from rag.settings import load_settings
 from rag.types import AnswerableError
 
@@ -32,6 +32,7 @@ app.command()(verify.verify)
 app.command()(serve.serve)
 app.command()(serve.mcp)
 app.command()(index.doctor)
+app.command()(migrate.migrate)
 app.add_typer(documents.app, name="documents", help="List, show and delete the documents of a collection.")
 app.add_typer(keys.app, name="keys", help="Make, list and revoke the access keys of serve.")
 app.add_typer(models.app, name="models", help="List, bring, check and export the models on this machine.")

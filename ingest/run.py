@@ -28,7 +28,7 @@ from ingest.reading import Ended, Event, Fresh, Kept, Moved, Reading
 from ingest.report import Failure, IngestReport, Progress, Tally
 from ingest.sandbox import Limits, Parsed, Recipe
 from rag.encode import Encoder
-from rag.index import VectorIndex
+from rag.index import Index
 from rag.store import Collection, Outcome, Source, Store, document_key
 from rag.types import NotFound, ParsedDocument, Superseded
 
@@ -75,7 +75,7 @@ class Ingester:
 
     encoder: Encoder
     store: Store
-    index: VectorIndex
+    index: Index
     options: ChunkOptions
     max_bytes: int
     limits: Limits = _LIMITS

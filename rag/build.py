@@ -14,7 +14,7 @@ from rag.check import TrainedVerifier
 from rag.combine import COMBINER_FILE
 from rag.encode import TOKENIZER_FILE, Encoder, TextTokenizer, load_encoder
 from rag.generate import Generator, LocalGenerator
-from rag.index import IndexOptions, VectorIndex
+from rag.index import Index, IndexOptions, open_index
 from rag.pipeline import Limits, Pipeline
 from rag.policy import Policy
 from rag.reader import Reader
@@ -39,7 +39,7 @@ class Search:
 
     store: Store
     encoder: Encoder
-    index: VectorIndex
+    index: Index
     retriever: Retriever
 
 
@@ -56,7 +56,7 @@ def build_search(settings: Settings, store: Store | None = None) -> Search:
     encoder = build_encoder(settings)
     rows = store or build_store(settings)
     options = IndexOptions(settings.index_family, settings.index_memory_mb << 20, resolve_device(settings))
-    index = VectorIndex(settings.index_folder, rows, options)
+    index = open_index(settings.index, rows, options)
     return Search(rows, encoder, index, Retriever(encoder, index, rows, build_reranker(settings)))
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rag.encode import Encoder
 from rag.fusion import fuse
-from rag.index import VectorIndex
+from rag.index import Index
 from rag.rerank import Reranker
 from rag.store import Collection, Store, check_encoder
 from rag.types import Filter, Hit, Passage
@@ -54,7 +54,7 @@ class Retriever:
     """What a search needs: the encoder of the collection, its index, the rows, and the reranker if there is one."""
 
     encoder: Encoder
-    index: VectorIndex
+    index: Index
     store: Store
     reranker: Reranker | None = None
 
@@ -144,8 +144,7 @@ class Retriever:
     def _bm25(
         self, query: str, collection: Collection, depth: int, allowed: NDArray[np.int64] | None
     ) -> dict[int, float]:
-        match = fts_expression(query)
-        return dict(self.store.chunks.search(collection, match, depth, allowed)) if match else {}
+        return dict(self.store.chunks.search(collection, content_words(query), depth, allowed))
 
 
 def reranked_scores(
@@ -157,12 +156,10 @@ def reranked_scores(
     return [weight * chance + (1 - weight) * score for chance, score in zip(chances, fused, strict=True)]
 
 
-def fts_expression(query: str) -> str:
-    """An FTS5 expression that matches any content word of ``query``; empty when it has none.
+def content_words(query: str) -> tuple[str, ...]:
+    """The words of ``query`` that say what it is about, lower case, each once, 64 at most; empty when it has none.
 
-    Each word is quoted, so nothing in a question can act as FTS5 syntax. Stop words are left out, unless the question
-    holds nothing else: they cost time and rank nothing.
+    Stop words are left out, unless the question holds nothing else: they cost time and rank nothing.
     """
     words = list(dict.fromkeys(re.findall(r"\w+", query.lower())))
-    content = [word for word in words if word not in _STOPWORDS] or words
-    return " OR ".join(f'"{word}"' for word in content[:64])
+    return tuple([word for word in words if word not in _STOPWORDS] or words)[:64]

@@ -24,7 +24,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path("~/.answerable"), description="data folder: database, index, models")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in HOME")
-    index_url: str = Field("", description="folder of the FAISS files; empty: HOME/index")
+    index_url: str = Field(
+        "", description="folder of FAISS files, Milvus's http:// address, or a .db file; empty: HOME/index"
+    )
     index_family: Literal["auto", "exact", "ivf-sq8", "hnsw-sq8", "ivf-pq", "ivf-rabitq"] = Field(
         "auto", description="how vectors are indexed; auto: by size and memory"
     )
@@ -63,9 +65,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.home / 'answerable.db'}"
 
     @property
-    def index_folder(self) -> Path:
-        """The folder that holds the FAISS files."""
-        return Path(self.index_url).expanduser() if self.index_url else self.home / "index"
+    def index(self) -> str:
+        """Where the vectors are: the address of Milvus, or a path."""
+        if "://" in self.index_url:
+            return self.index_url
+        return str(Path(self.index_url).expanduser() if self.index_url else self.home / "index")
 
     @property
     def uploads_folder(self) -> Path:

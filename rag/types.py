@@ -13,6 +13,7 @@ Errors
      +- GeneratorUnavailable  the generator's server is down, slow, or answers nonsense (HTTP 503)
      +- ClusterUnavailable    no Ray cluster there, or its nodes do not fit (exit 1)
      +- StoreUnavailable      database locked, full, unreachable or of another version (HTTP 503)
+         +- StoreLost         its connection broke in the middle; a write may or may not have been kept (HTTP 503)
 
 All offsets are in characters (Python code points) of the stored document text, end exclusive, so that
 ``document.text[start:end] == quote`` holds for every citation. Scores called support are probabilities in [0, 1].
@@ -109,6 +110,10 @@ class StoreUnavailable(AnswerableError):
 
     code = "store_unavailable"
     status = 503
+
+
+class StoreLost(StoreUnavailable):
+    """The connection broke in the middle of a transaction; a write may or may not have been kept: look, try again."""
 
 
 @dataclass(frozen=True, slots=True)

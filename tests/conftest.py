@@ -13,8 +13,11 @@ import structlog
 # that two threads only wait for each other, six times as long as one computes when another program wants a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from rag.store.database import Database, open_database
 from rag.weights_pull import pull
 from rag.weights_trained import trained_models
+from tests.backend import MILVUS, POSTGRES, SERVERS
+from tests.servers import PostgresServer, milvus_server, postgres_server
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +28,38 @@ def models_home() -> Path:
     source = os.environ.get("ANSWERABLE_BASE_WEIGHTS") or None
     pull(home, source, lambda _line: None, trained=trained_models())
     return home
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for tests that leave it running."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", autouse=SERVERS)
+def _servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests/backend.py needs where the suite runs on servers."""
+    server: PostgresServer = request.getfixturevalue("postgres")
+    os.environ[POSTGRES] = server.url("").rstrip("/")
+    with milvus_server(tmp_path_factory.mktemp("milvus") / "data") as url:
+        os.environ[MILVUS] = url
+        yield
+
+
+@pytest.fixture(autouse=SERVERS)
+def _connections_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server takes only so many: what a test leaves open is closed after it."""
+    opened: list[Database] = []
+
+    def opening(url: str) -> Database:
+        opened.append(open_database(url))
+        return opened[-1]
+
+    monkeypatch.setattr("rag.store.open_database", opening)
+    yield
+    for database in opened:
+        database.close()
 
 
 @pytest.fixture(autouse=True)

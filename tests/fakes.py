@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.generate import Generator, Piece
-from rag.index import VectorIndex
+from rag.index import IndexOptions, open_index
 from rag.pipeline import Limits, Pipeline
 from rag.policy import Policy
 from rag.prompt import NO_ANSWER, Prompt
@@ -26,6 +26,7 @@ from rag.sentences import sentences
 from rag.store import Source, Store
 from rag.types import Chunk, ParsedDocument, Passage, Verdict
 from rag.verify import Evidence, Judgement
+from tests.backend import database_url, index_url
 
 _SUPPORTED = 0.5
 
@@ -119,8 +120,10 @@ class Shelf:
 
     @classmethod
     def open(cls, home: Path, encoder: HashEncoder | None = None) -> Shelf:
-        store = Store.open(f"sqlite:///{home / 'answerable.db'}")
-        return cls(home, store, Retriever(encoder or HashEncoder(), VectorIndex(home / "index", store), store))
+        store = Store.open(database_url(home))
+        return cls(
+            home, store, Retriever(encoder or HashEncoder(), open_index(index_url(home), store, IndexOptions()), store)
+        )
 
     def put(self, texts: Mapping[str, str], collection: str = "default") -> None:
         """Write documents by uri, each sentence a chunk."""

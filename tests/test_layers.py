@@ -23,7 +23,9 @@ MAY_IMPORT = {
 
 FENCES = {
     "faiss": ("rag/index/",),
+    "pymilvus": ("rag/index/milvus_server.py",),
     "sqlalchemy": ("rag/store/",),
+    "psycopg": ("rag/store/",),
     "alembic": ("rag/store/",),
     "langchain_core": ("rag/chain.py", "rag/chain_models.py"),
     "fastapi": ("api/",),

@@ -15,8 +15,9 @@ import pytest
 
 from api.app import create_app
 from tests.api.client import LEAVE, settings_for
-from tests.api.live import free_port, serve_app
+from tests.api.live import serve_app
 from tests.fakes import HookedGenerator, Shelf
+from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")

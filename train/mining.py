@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from rag.datafiles import read_retrieval
 from rag.encode import Encoder, load_encoder
-from rag.retrieve import fts_expression
+from rag.retrieve import content_words
 from rag.store import Collection, Source, Store
 from rag.types import Chunk, ParsedDocument
 from train.groups import DEV_FILE, TRAIN_FILE, Group, passage_text
@@ -123,8 +123,7 @@ class _Shelf:
         number, ask = of
         cosines = self.vectors @ vector  # (N,)
         dense = np.argpartition(-cosines, min(_DEPTH["dense"], len(cosines) - 1))[: _DEPTH["dense"]]
-        match = fts_expression(question)
-        bm25 = self.store.chunks.search(self.collection, match, _DEPTH["bm25"]) if match else []
+        bm25 = self.store.chunks.search(self.collection, content_words(question), _DEPTH["bm25"])
         found = sorted({*map(int, dense), *(chunk - 1 for chunk, _ in bm25)}, key=lambda n: -cosines[n])
         bound = _FURTHER * cosines[number] if strict else np.inf
         wrong = [n for n in found if n != number and cosines[n] < bound and not self._answers(n, number, ask, strict)]

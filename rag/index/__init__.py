@@ -1,4 +1,8 @@
-"""The vector index: a FAISS view of the rows of each collection, saved under HOME/index, always rebuildable.
+"""The vector index: a view of the rows of each collection, always rebuildable. By FAISS under HOME/index, or in Milvus.
+
+    interface.py what an index is                                    milvus.py, milvus_server.py   the one in Milvus
+
+The rest is FAISS's:
 
     families.py  what kinds there are, and the rule that chooses      sealed.py  the main index, never changed
     fresh.py     the side index of what came since                    view.py    both together, catching up, merging
@@ -6,7 +10,7 @@
     gpu.py       clones on a GPU                                      bench.py   what each family costs and finds
 
 Files that are missing, cut short, altered, of another database, or ahead of it (a restored backup) are dropped and the
-index is built again from the rows; nothing is embedded again. FAISS stays inside this folder.
+index is built again from the rows; nothing is embedded again. FAISS and pymilvus stay inside this folder.
 """
 
 from __future__ import annotations
@@ -18,16 +22,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.index.build import IndexOptions, Shelf
+from rag.index.build import Shelf
 from rag.index.families import Family
-from rag.index.view import IndexStats, View
+from rag.index.interface import Index, IndexOptions, IndexStats
+from rag.index.view import View
 from rag.store import Collection, Store
 
-__all__ = ["Family", "IndexOptions", "IndexStats", "VectorIndex"]
+__all__ = ["Family", "Index", "IndexOptions", "IndexStats", "VectorIndex", "open_index"]
+
+_MILVUS = ("http://", "https://", "unix:")
+_MILVUS_FILE = ".db"
+
+
+def open_index(url: str, store: Store, options: IndexOptions) -> Index:
+    """The index at ``url``: a folder of FAISS files, http://host:port of Milvus, or milvus-lite's path ending in .db.
+
+    Raises InvalidInput where its library is missing, IndexBroken where it cannot be reached.
+    """
+    if url.startswith(_MILVUS) or url.endswith(_MILVUS_FILE):
+        from rag.index.milvus import MilvusIndex  # here, not above: an extra, and slow to import
+
+        return MilvusIndex(url, store, options)
+    return VectorIndex(Path(url), store, options)
 
 
 class VectorIndex:
-    """Nearest unit vectors by inner product, one view a collection. Safe to use from several threads."""
+    """An Index of FAISS files in a folder."""
 
     def __init__(self, folder: Path, store: Store, options: IndexOptions = IndexOptions()):  # noqa: B008 (frozen)
         self._folder = folder

@@ -29,21 +29,13 @@ from rag.index.files import (
     read_manifest,
     write_lists,
 )
+from rag.index.interface import IndexOptions
 from rag.index.sealed import Sealed
 from rag.store import Collection, Store
 
 FORMAT = 2
 METRIC = "inner_product"
 _WORK = ".building-"
-
-
-@dataclass(frozen=True, slots=True)
-class IndexOptions:
-    """``family``: one of Family or "auto"; ``memory``: bytes a collection's index may take, 0 for a share of all."""
-
-    family: str = "auto"
-    memory: int = 0
-    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

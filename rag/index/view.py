@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import structlog
@@ -21,6 +20,7 @@ from rag.index.build import Shelf
 from rag.index.families import Family
 from rag.index.files import data_files
 from rag.index.fresh import Fresh
+from rag.index.interface import IndexStats
 from rag.index.sealed import Sealed, empty
 from rag.store import Changes
 from rag.types import IndexBroken
@@ -30,23 +30,6 @@ log = structlog.get_logger()
 MERGE_SHARE = 0.05  # of the main index: changes beyond it are merged
 MERGE_LEAST, MERGE_MOST = 2_000, 10_000  # ...but at least and at most so many: the side index is searched one by one
 RETRY_S = 60.0  # after a merge that failed
-
-
-@dataclass(frozen=True, slots=True)
-class IndexStats:
-    """Size of a collection's index, whether its file was usable, and how it fits the rows.
-
-    ``vectors`` that stand, ``fresh`` of them in the side index.
-    """
-
-    collection: str
-    kind: str
-    vectors: int
-    fresh: int
-    rows: int
-    seq: int
-    bytes_on_disk: int
-    problem: str
 
 
 class View:

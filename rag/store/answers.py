@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from rag.store.database import Database, utc
+from rag.store.database import Database, patient, utc
 from rag.store.tables import answers
 from rag.types import NotFound
 
@@ -24,6 +24,7 @@ class KeptAnswer:
     body: dict[str, Any]
 
 
+@patient
 class Answers:
     """Reading and writing of answers."""
 
@@ -33,7 +34,7 @@ class Answers:
     def put(self, answer_id: str, collection: str, body: dict[str, Any]) -> None:
         """Keep an answer; ``body`` is the Answer object of the public contract."""
         row = {"id": answer_id, "collection": collection, "created_at": datetime.now(UTC), "body": json.dumps(body)}
-        with self._database.write() as connection:
+        with self._database.add() as connection:
             connection.execute(insert(answers).values(row))
 
     def get(self, answer_id: str) -> dict[str, Any]:

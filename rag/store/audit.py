@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import delete, func, insert, select
 
-from rag.store.database import Database, utc
+from rag.store.database import Database, patient, utc
 from rag.store.tables import audit
 
 KEPT = 100_000  # entries; older ones go
@@ -26,6 +26,7 @@ class AuditEntry:
     at: datetime | None = None
 
 
+@patient
 class Audit:
     """Writing and reading of the audit log."""
 
@@ -42,7 +43,7 @@ class Audit:
             "status": entry.status,
             "request_id": entry.request_id,
         }
-        with self._database.write() as connection:
+        with self._database.add() as connection:
             connection.execute(insert(audit).values(values))
             last = int(connection.execute(select(func.max(audit.c.id))).scalar_one())
             if last % _CLEAN_EVERY == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, func, select, text, update
+from sqlalchemy import ColumnElement, func, select, update
 
+from rag.store import fulltext
 from rag.store.collections import Collection
-from rag.store.database import Database, tick
+from rag.store.database import Database, patient, tick
 from rag.store.tables import chunks, clock, collections, deletions, documents, ticks
 from rag.types import Filter, Passage, StoreUnavailable
 
@@ -42,6 +42,7 @@ class Snapshot:
     blocks: Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]
 
 
+@patient
 class Chunks:
     """Reading of chunks; they are written with their document, in rag/store/documents.py."""
 
@@ -109,24 +110,26 @@ class Chunks:
             yield Snapshot(seq, count, (_block(page, collection.dimension) for page in pages))
 
     def search(
-        self, collection: Collection, match: str, limit: int, allowed: NDArray[np.int64] | None = None
+        self, collection: Collection, words: Sequence[str], limit: int, allowed: NDArray[np.int64] | None = None
     ) -> list[tuple[int, float]]:
-        """(id, BM25 score, higher is better) of the chunks that match an FTS5 expression, best first.
+        """(id, BM25 score, higher is better) of the chunks that hold any of ``words``, best first.
 
-        ``allowed``: ids to keep to; None for all. BM25 with FTS5's fixed k1 = 1.2 and b = 0.75
-        (https://sqlite.org/fts5.html#the_bm25_function).
+        ``allowed``: ids to keep to; None for all.
         """
-        kept = "" if allowed is None else "AND c.id IN (SELECT value FROM json_each(:allowed)) "
-        query = text(
-            "SELECT f.rowid AS id, -bm25(chunks_fts) AS score FROM chunks_fts f JOIN chunks c ON c.id = f.rowid "
-            f"WHERE chunks_fts MATCH :match AND c.collection_id = :collection {kept}"
-            "ORDER BY score DESC, id LIMIT :limit"
-        )
-        values: dict[str, Any] = {"match": match, "collection": collection.id, "limit": limit}
-        if allowed is not None:
-            values["allowed"] = json.dumps(allowed.tolist())
         with self._database.read() as connection:
-            return [(int(row.id), float(row.score)) for row in connection.execute(query, values)]
+            return fulltext.search(connection, collection, words, limit, allowed)
+
+    def vectors(self, chunk_ids: NDArray[np.int64], dimension: int) -> NDArray[np.float32]:
+        """The vectors of those ids, (N, D); a row of zeros for one that is gone."""
+        kept: dict[int, bytes] = {}
+        wanted = sorted(set(chunk_ids.tolist()))
+        with self._database.read() as connection:
+            for first in range(0, len(wanted), _BATCH):
+                of = select(chunks.c.id, chunks.c.vector).where(chunks.c.id.in_(wanted[first : first + _BATCH]))
+                kept.update((row.id, row.vector) for row in connection.execute(of))
+        nothing = bytes(2 * dimension)
+        raw = np.frombuffer(b"".join(kept.get(i, nothing) for i in chunk_ids.tolist()), dtype="<f2")
+        return raw.reshape(len(chunk_ids), dimension).astype(np.float32)
 
     def matching(self, collection: Collection, where: Filter) -> NDArray[np.int64]:
         """The ids, rising, of the chunks whose document ``where`` lets through."""
@@ -174,7 +177,7 @@ def _block(rows: Sequence[Any], dimension: int) -> tuple[NDArray[np.int64], NDAr
 
 def _conditions(where: Filter) -> Iterator[ColumnElement[bool]]:
     if where.path:
-        yield documents.c.uri.like(_pattern(where.path), escape="\\")
+        yield documents.c.uri.ilike(_pattern(where.path), escape="\\")
     if where.title:
         yield documents.c.title.ilike(f"%{_literal(where.title)}%", escape="\\")
     if where.kind:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select
 
-from rag.store.database import Database, tick
+from rag.store.database import Database, patient, tick
 from rag.store.tables import bands, chunks, collections, deletions, documents, outcomes, signatures
 from rag.types import EncoderChanged, InvalidInput, NotFound
 
@@ -26,6 +26,7 @@ class Collection:
     dimension: int
 
 
+@patient
 class Collections:
     """Reading and writing of collections."""
 

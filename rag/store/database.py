@@ -1,59 +1,123 @@
 """The connection to the database: opening it, bringing its tables up to date, transactions, foreign errors.
 
-Foreign errors (SQLAlchemy's, the driver's) are translated here and nowhere else.
+What the kinds of database do not share is in rag/store/sqlite.py and rag/store/postgres.py. Foreign errors
+(SQLAlchemy's, the drivers') are translated here and nowhere else.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect as python
 import secrets
-import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
-from filelock import FileLock
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text, update
+from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from rag.store.postgres import Postgres
+from rag.store.sqlite import Sqlite
 from rag.store.tables import clock, ticks
-from rag.types import InvalidInput, StoreUnavailable
+from rag.types import InvalidInput, StoreLost, StoreUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0005"  # newest revision in migrations/versions; a test compares the two
-BUSY_MS = 30_000  # how long a writer waits for its turn before it gives up
+AWAY_S = 20.0  # how long a transaction waits for a server that is being started again
+_LOOK_S = 0.2
+
+Table = TypeVar("Table")
 
 
 class Database:
     """An engine whose write transactions take turns and number their changes."""
 
-    def __init__(self, engine: Engine):
-        self._engine = engine
-        self._writer = engine.execution_options(answerable_write=True)
+    def __init__(self, kind: Sqlite | Postgres):
+        self.kind = kind
+        self.dialect = kind.engine.dialect.name
 
     def close(self) -> None:
         """Give all connections back."""
-        self._engine.dispose()
+        self.kind.engine.dispose()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database throughout. Raises StoreUnavailable."""
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise _translate(error, self._engine) from error
+        with self._begin(self.kind.reader) as connection:
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that waits its turn, and is kept whole or not at all. Raises StoreUnavailable."""
+        with self._begin(self.kind.writer) as connection:
+            yield connection
+
+    @contextmanager
+    def add(self) -> Iterator[Connection]:
+        """The same for rows that no index follows: it waits for no other writer where the database can do without."""
+        with self._begin(self.kind.adder) as connection:
+            yield connection
+
+    @contextmanager
+    def turn(self, name: str, wait_s: float) -> Iterator[bool]:
+        """Hold the lock ``name``, which one process at a time has; gives False where it was not free in time."""
         try:
-            with self._writer.begin() as connection:
+            with self.kind.turn(name, wait_s) as mine:
+                yield mine
+        except DBAPIError as error:
+            raise _translate(error, self.kind) from error
+
+    @contextmanager
+    def _begin(self, engine: Engine) -> Iterator[Connection]:
+        try:
+            with self._connected(engine) as connection, connection.begin():
                 yield connection
         except DBAPIError as error:
-            raise _translate(error, self._engine) from error
+            raise _translate(error, self.kind) from error
+
+    def _connected(self, engine: Engine) -> Connection:
+        """A connection; waits for a server that is away for the moment."""
+        until = time.monotonic() + AWAY_S
+        while True:
+            try:
+                return engine.connect()
+            except PoolTimeout as error:
+                raise StoreUnavailable(
+                    f"database {self.kind.where}: all connections of this process are busy; try again"
+                ) from error
+            except DBAPIError as error:
+                if not self.kind.may_pass(error) or time.monotonic() > until:
+                    raise
+            time.sleep(_LOOK_S)
+
+
+def patient(cls: type[Table]) -> type[Table]:
+    """Every public method of ``cls`` is run once more when its connection broke on the way.
+
+    For classes whose methods are one transaction each, which may run twice: most broken ones were undone, and one that
+    was kept although nobody could say so is made again to the same end, or refused as Superseded or NotFound.
+    """
+    for name, method in list(vars(cls).items()):
+        generates = python.isgeneratorfunction(python.unwrap(method)) if callable(method) else False
+        if python.isfunction(method) and not name.startswith("_") and not generates:
+            setattr(cls, name, _twice(method))
+    return cls
+
+
+def _twice(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def run(*arguments: Any, **named: Any) -> Any:
+        try:
+            return method(*arguments, **named)
+        except StoreLost:
+            return method(*arguments, **named)
+
+    return run
 
 
 def utc(value: datetime) -> datetime:
@@ -78,118 +142,67 @@ def open_database(url: str) -> Database:
     Raises InvalidInput for a URL that cannot be used, StoreUnavailable when the database cannot be reached, is locked,
     is not a database, or was made by a newer version of the program.
     """
-    engine = _connect(url)
+    kind = _kind(url)
     try:
-        _migrate(engine)
+        if _revision(kind) != HEAD:  # the usual start: Alembic, slow to import, is not needed
+            kind.migrating(lambda engine: _migrate(kind, engine))
     except DBAPIError as error:
-        raise _translate(error, engine) from error
-    return Database(engine)
+        raise _translate(error, kind) from error
+    return Database(kind)
 
 
-def _connect(url: str) -> Engine:
+def _kind(url: str) -> Sqlite | Postgres:
     try:
-        parsed = make_url(url)
+        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
     except ArgumentError as error:
         raise InvalidInput(
-            f"ANSWERABLE_DATABASE_URL={url!r} is not a database URL; try sqlite:////path/file"
+            f"ANSWERABLE_DATABASE_URL={url!r} is not a database URL; try sqlite:////path/file or "
+            "postgresql://user:password@host/database"
         ) from error
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+    kinds: dict[str, type[Sqlite | Postgres]] = {"sqlite": Sqlite, "postgresql": Postgres}
+    if parsed.get_backend_name() not in kinds or not parsed.database:
         shown = parsed.render_as_string(hide_password=True)
-        raise InvalidInput(f"ANSWERABLE_DATABASE_URL={shown!r}: this version keeps its rows in a SQLite file only")
-    try:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreUnavailable(f"cannot make the folder of {parsed.database}: {error.strerror}") from error
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
+        raise InvalidInput(
+            f"ANSWERABLE_DATABASE_URL={shown!r}: use sqlite:////path/file or postgresql://user:password@host/database"
+        )
+    return kinds[parsed.get_backend_name()](parsed)
 
 
-def _prepare_sqlite(raw: sqlite3.Connection, _record: object) -> None:
-    raw.isolation_level = None  # the driver would begin transactions by itself, too late; _begin_sqlite does
-    cursor = raw.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    _use_wal(cursor)
-    cursor.execute("PRAGMA synchronous=NORMAL")  # with WAL: consistent after any crash; power loss may undo the last
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def _use_wal(cursor: sqlite3.Cursor) -> None:
-    # Of several first connections to a new file one changes its mode; the others are told "locked" at once, whatever
-    # the timeout.
-    until = time.monotonic() + BUSY_MS / 1000
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(0.02)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A writer takes the lock at once: taking it at the first write can fail at once with "locked", whatever the timeout
-    writes = connection.get_execution_options().get("answerable_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _migrate(engine: Engine) -> None:
-    if _revision(engine) == HEAD:
-        return  # the usual start: Alembic, slow to import, is not needed
-    database = str(engine.url.database)
-    with FileLock(database + ".migrate.lock"):
-        found = _revision(engine)
-        if found == HEAD:
-            return
-        if found is not None and found > HEAD:
-            raise StoreUnavailable(
-                f"{database} has schema {found}, newer than this program's {HEAD}; upgrade the program, or restore "
-                "a backup made before the upgrade"
-            )
-        _upgrade(engine)
-
-
-def _upgrade(engine: Engine) -> None:
+def _migrate(kind: Sqlite | Postgres, engine: Engine) -> None:
+    found = _revision(kind)
+    if found == HEAD:
+        return
+    if found is not None and found > HEAD:
+        raise StoreUnavailable(
+            f"{kind.where} has schema {found}, newer than this program's {HEAD}; upgrade the program, or restore "
+            "a backup made before the upgrade"
+        )
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    with engine.execution_options(answerable_write=True).begin() as connection:
+    with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
-def _revision(engine: Engine) -> str | None:
+def _revision(kind: Sqlite | Postgres) -> str | None:
     """The schema's revision; None for an empty database."""
-    with engine.begin() as connection:
+    with kind.engine.begin() as connection:
         tables = inspect(connection).get_table_names()
         if "alembic_version" in tables:
             return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
         if tables:
             raise StoreUnavailable(
-                f"{engine.url.database} is a database of another program (tables: {', '.join(sorted(tables)[:4])}); "
-                "set ANSWERABLE_DATABASE_URL to a new file"
+                f"{kind.where} is a database of another program (tables: {', '.join(sorted(tables)[:4])}); "
+                "set ANSWERABLE_DATABASE_URL to a new one"
             )
     return None
 
 
-def _translate(error: DBAPIError, engine: Engine) -> StoreUnavailable:
-    where = engine.url.database
-    reason = str(error.orig)
-    cures = {
-        "locked": f"another process has been writing for over {BUSY_MS // 1000} s; try again when it is done",
-        "full": "the disk is full; make room and run the command again, nothing finished is lost",
-        "readonly": "the file or its folder is read-only; fix its permissions",
-        "unable to open": "the path cannot be opened; check that its folder exists and may be written",
-        "not a database": "the file is not a database of ours; move it away or restore a backup",
-        "FOREIGN KEY": "the collection was deleted while a document went in; run the command again",
-        "malformed": "the file is damaged; restore a backup, or move it away and ingest again",
-    }
-    cure = next((cure for sign, cure in cures.items() if sign in reason), None)
-    if cure is None and isinstance(error, DatabaseError):
-        cure = "see the message of the database"
-    return StoreUnavailable(f"database {where}: {reason}: {cure}")
+def _translate(error: DBAPIError, kind: Sqlite | Postgres) -> StoreUnavailable:
+    reason = str(error.orig).strip().splitlines()[0]
+    if error.connection_invalidated:
+        return StoreLost(f"database {kind.where}: {reason}: the connection broke; try again")
+    return StoreUnavailable(f"database {kind.where}: {reason}: {kind.cure(error) or 'see the message of the database'}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from rag.store.collections import Collection
-from rag.store.database import Database, tick
+from rag.store.database import Database, patient, tick
 from rag.store.similar import forget, move, remember
 from rag.store.tables import chunks, collections, deletions, documents
 from rag.types import Chunk, InvalidInput, NotFound, Page, ParsedDocument, Superseded
@@ -48,6 +48,7 @@ class StoredDocument:
     text: str = ""
 
 
+@patient
 class Documents:
     """Reading and writing of documents."""
 
@@ -96,7 +97,8 @@ class Documents:
                 for part, blob in zip(parts, blobs, strict=True)
             ]
             if rows:
-                connection.execute(insert(chunks), rows)
+                # in few statements of many rows, their ids in this order: triggers run once a statement
+                connection.execute(insert(chunks).returning(chunks.c.id, sort_by_parameter_order=True), rows)
             remember(connection, collection.id, key, source.signature)
         return key
 

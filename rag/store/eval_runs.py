@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select
 
-from rag.store.database import Database, utc
+from rag.store.database import Database, patient, utc
 from rag.store.tables import eval_runs
 from rag.types import NotFound
 
@@ -26,6 +26,7 @@ class KeptRun:
     created_at: datetime
 
 
+@patient
 class EvalRuns:
     """Reading and writing of runs."""
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import insert, select
 
 from rag.store.answers import Answers
-from rag.store.database import Database, utc
+from rag.store.database import Database, patient, utc
 from rag.store.tables import feedback
 
 
@@ -24,6 +24,7 @@ class FeedbackRow:
     created_at: datetime
 
 
+@patient
 class Feedback:
     """Reading and writing of feedback."""
 
@@ -43,7 +44,7 @@ class Feedback:
             "key_id": key_id,
             "created_at": row.created_at,
         }
-        with self._database.write() as connection:
+        with self._database.add() as connection:
             connection.execute(insert(feedback).values(values))
         return row
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import func, insert, or_, select, update
 
-from rag.store.database import Database, utc
+from rag.store.database import Database, patient, utc
 from rag.store.tables import jobs
 from rag.types import NotFound
 
@@ -42,6 +42,7 @@ class Job:
     finished_at: datetime | None
 
 
+@patient
 class Jobs:
     """Reading and writing of jobs."""
 
@@ -63,7 +64,7 @@ class Jobs:
             "created_at": datetime.now(UTC),
             "beat_at": 0.0,
         }
-        with self._database.write() as connection:
+        with self._database.add() as connection:
             connection.execute(insert(jobs).values(row))
         return self.get(str(row["id"]))
 
@@ -126,7 +127,7 @@ class Jobs:
             return int(connection.execute(query).scalar_one())
 
     def _change(self, job_id: str, values: dict[str, Any]) -> None:
-        with self._database.write() as connection:
+        with self._database.add() as connection:
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
 
 

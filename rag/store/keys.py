@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from rag.store.database import Database, utc
+from rag.store.database import Database, patient, utc
 from rag.store.tables import keys
 from rag.types import InvalidInput, NotFound
 
@@ -38,6 +38,7 @@ class Key:
     revoked_at: datetime | None = None
 
 
+@patient
 class Keys:
     """Making, revoking and checking of keys."""
 
@@ -59,7 +60,7 @@ class Keys:
             "collections": json.dumps(opened),
             "created_at": key.created_at,
         }
-        with self._database.write() as connection:
+        with self._database.add() as connection:
             connection.execute(insert(keys).values(row))
         return key, secret
 
@@ -88,7 +89,7 @@ class Keys:
     def revoke(self, key_id: str) -> None:
         """Make a key useless, at once and for good. Raises NotFound."""
         change = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
-        with self._database.write() as connection:
+        with self._database.add() as connection:
             if not connection.execute(change.values(revoked_at=datetime.now(UTC))).rowcount:
                 raise NotFound(f"key {key_id!r} does not exist or is revoked already; list them with: keys list")
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select
 
-from rag.store.database import Database
+from rag.store.database import Database, patient
 from rag.store.tables import labels
 
 
+@patient
 class Labels:
     """Reading and writing of a document's metadata; it goes with its document."""
 

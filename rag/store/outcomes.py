@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, insert, select
 
 from rag.store.collections import Collection
-from rag.store.database import Database
+from rag.store.database import Database, patient
 from rag.store.tables import outcomes
 
 _BATCH = 500  # rows one IN (...) takes
@@ -31,6 +31,7 @@ class Outcome:
     documents: int = 0
 
 
+@patient
 class Outcomes:
     """Reading and writing of outcomes."""
 

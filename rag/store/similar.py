@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import Connection, delete, insert, select, update
 
 from rag.store.collections import Collection
-from rag.store.database import Database
+from rag.store.database import Database, patient
 from rag.store.tables import bands, documents, signatures
 
 ROWS = 4  # places of a band
@@ -30,6 +30,7 @@ class Duplicate:
     similarity: float
 
 
+@patient
 class Similar:
     """Looking up of documents alike; signatures are written with their document, in rag/store/documents.py."""
 

@@ -13,8 +13,9 @@ from answerable_client import AsyncClient, Client, ServerError, Turn, Unreachabl
 from api import schemas, schemas_service
 from api.app import create_app
 from tests.api.client import LEAVE, settings_for
-from tests.api.live import free_port, serve_app
+from tests.api.live import serve_app
 from tests.fakes import HookedGenerator, Shelf
+from tests.servers import free_port
 
 QUESTION = "How many days of annual leave has every employee?"
 

@@ -14,6 +14,8 @@ from api.app import create_app
 from rag.generate import Generator
 from rag.pipeline import Limits
 from rag.settings import Settings
+from tests import backend
+from tests.backend import has_rows
 from tests.fakes import Shelf
 
 HOST = "http://127.0.0.1:8080"  # without a key a server answers to no other name
@@ -24,7 +26,7 @@ LEAVE = {
 
 
 def settings_for(home: Path, **fields: Any) -> Settings:
-    return Settings(home=home, **fields)
+    return Settings(home=home, **(backend.fields(home) | fields))
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def client(
 ) -> Iterator[TestClient]:
     """A client of a running application whose documents are LEAVE, unless ``home`` holds some already."""
     home.mkdir(parents=True, exist_ok=True)
-    fresh = not (home / "answerable.db").exists()
+    fresh = not has_rows(home)
     shelf = Shelf.open(home)
     if fresh:
         shelf.put(LEAVE)

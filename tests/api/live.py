@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,9 @@ from pathlib import Path
 import httpx
 import uvicorn
 from fastapi import FastAPI
+
+from tests.backend import variables
+from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 300.0
@@ -45,19 +47,19 @@ class Live:
         return done.stdout
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @contextmanager
 def serve_process(models_home: Path, home: Path, **settings: str) -> Iterator[Live]:
     """`answerable serve` with the real models and its data in ``home``; killed at the end."""
     home.mkdir(exist_ok=True)
     if not (home / "models").exists():
         (home / "models").symlink_to(models_home / "models")
-    environment = {**os.environ, "ANSWERABLE_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+    environment = {
+        **os.environ,
+        "ANSWERABLE_HOME": str(home),
+        **variables(home),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "2",
+    }
     environment |= {f"ANSWERABLE_{name.upper()}": value for name, value in settings.items()}
     port, log = free_port(), home / "server.log"
     command = [sys.executable, "-m", "answerable", "serve", "--port", str(port)]

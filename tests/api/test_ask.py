@@ -17,6 +17,7 @@ from rag.policy import REFUSAL
 from rag.store import Store
 from rag.types import StoreUnavailable
 from tests.api.client import client, read_events, settings_for
+from tests.backend import database_url
 from tests.fakes import HookedGenerator, Shelf
 
 QUESTION = "How many days of annual leave has every employee?"
@@ -255,7 +256,7 @@ def test_what_another_process_ingested_or_deleted_is_seen(tmp_path: Path) -> Non
 
 def test_an_encoder_that_changed_is_a_409(tmp_path: Path) -> None:
     with client(tmp_path) as http:
-        store = Store.open(f"sqlite:///{tmp_path / 'answerable.db'}")
+        store = Store.open(database_url(tmp_path))
         store.collections.ensure("old", "another encoder", 64)
         response = http.post("/v1/ask", json={"question": QUESTION, "collection": "old"})
     assert (response.status_code, response.json()["error"]["code"]) == (409, "encoder_changed")

@@ -14,6 +14,7 @@ from api.server import PatientProtocol
 from rag.store import Store
 from tests.api.client import LEAVE, settings_for
 from tests.api.live import serve_app
+from tests.backend import database_url
 from tests.fakes import Shelf
 
 pytest.importorskip("schemathesis")
@@ -59,7 +60,7 @@ def test_the_whole_interface_keeps_its_word(tmp_path: Path, monkeypatch: pytest.
     shelf.put(LEAVE)
     more = list(OPEN) if who == "anyone" else []
     if who != "anyone":
-        secret = Store.open(f"sqlite:///{home / 'answerable.db'}").keys.create("fuzz", "admin")[1]
+        secret = Store.open(database_url(home)).keys.create("fuzz", "admin")[1]
         more += ["--header", f"Authorization: Bearer {secret}"] if who == "admin" else []
     settings = settings_for(home, rate_per_minute=1_000_000)
     with serve_app(create_app(settings, lambda _settings: shelf.pipeline()), PatientProtocol) as url:

@@ -18,6 +18,7 @@ import pytest
 from api import schemas
 from rag.store import Store
 from tests.api.client import read_events
+from tests.backend import database_url, variables
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 90
@@ -43,7 +44,13 @@ def server(models_home: Path, tmp_path: Path) -> Iterator[Server]:
     home = tmp_path / "served"
     home.mkdir()
     (home / "models").symlink_to(models_home / "models")
-    environment = {**os.environ, "ANSWERABLE_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+    environment = {
+        **os.environ,
+        "ANSWERABLE_HOME": str(home),
+        **variables(home),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "2",
+    }
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -104,7 +111,7 @@ def test_a_server_is_started_fed_asked_and_stopped(server: Server, tmp_path: Pat
 
 
 def check_quotes(home: Path, answer: dict[str, object]) -> None:
-    store = Store.open(f"sqlite:///{home / 'answerable.db'}")
+    store = Store.open(database_url(home))
     shown = schemas.Answer.model_validate(answer)
     for quoted in [*shown.passages, *(citation for claim in shown.claims for citation in claim.citations)]:
         assert store.documents.get(quoted.document_id).text[quoted.start : quoted.end] == quoted.quote

@@ -187,11 +187,11 @@ def test_a_full_disk_stops_in_one_line_and_keeps_what_is_finished(tmp_path: Path
     for number in range(30):
         (folder / f"{number:02}.txt").write_text(f"Document {number}. " + f"It holds words {number}. " * 800)
 
-    @event.listens_for(shelf.store.documents._database._engine, "connect")
+    @event.listens_for(shelf.store.documents._database.kind.engine, "connect")
     def bound(raw: object, _record: object) -> None:
         raw.execute("PRAGMA max_page_count=200")  # type: ignore[attr-defined]
 
-    shelf.store.documents._database._engine.dispose()
+    shelf.store.documents._database.kind.engine.dispose()
     with pytest.raises(StoreUnavailable, match="the disk is full; make room"):
         _ingester(shelf).ingest_paths([folder], "default")
     whole = Shelf.open(tmp_path / "home")

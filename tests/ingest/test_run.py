@@ -17,6 +17,7 @@ from ingest.discover import discover
 from ingest.run import Document, Ingester
 from rag.store import Collection, Source, Store
 from rag.types import InvalidInput, ParsedDocument
+from tests.backend import database_url, has_rows, variables
 from tests.fakes import HashEncoder, Shelf
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -236,13 +237,13 @@ def _home(home: Path, models_home: Path) -> Path:
 
 
 def _ingest(home: Path, folder: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"ANSWERABLE_HOME": str(home)}
+    environment = os.environ | {"ANSWERABLE_HOME": str(home), **variables(home)}
     command = [sys.executable, str(ROOT / "answerable.py"), "ingest", str(folder), "--json"]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
 
 def _store(home: Path) -> Store:
-    return Store.open(f"sqlite:///{home / 'answerable.db'}")
+    return Store.open(database_url(home))
 
 
 def _documents(home: Path) -> int:
@@ -257,7 +258,7 @@ def _wait_for(home: Path, documents: int, process: subprocess.Popen[bytes]) -> N
     """Until that many documents are committed; fails when the process ends first."""
     while True:
         assert process.poll() is None, "the ingest ended before it could be killed; give it more documents"
-        if (home / "answerable.db").exists():
+        if has_rows(home):
             try:
                 if _documents(home) >= documents:
                     return

@@ -15,6 +15,7 @@ from ingest.upload_worker import run_job
 from ingest.uploads import forget, settle, staging
 from rag.store import Store
 from rag.store.jobs import MAX_ATTEMPTS, STALE_S
+from tests.backend import database_url
 from tests.fakes import HashEncoder, Shelf
 
 
@@ -119,6 +120,6 @@ def test_a_killed_worker_loses_nothing(models_home: Path, tmp_path: Path) -> Non
             os.kill(int(child), signal.SIGKILL)
         assert wait_for_job(http, job)["status"] == "done"
         assert http.get("/v1/documents").json()["total"] == 30
-        store = Store.open(f"sqlite:///{live.home / 'answerable.db'}")
+        store = Store.open(database_url(live.home))
         assert store.jobs.get(job).attempts <= 2
         store.close()

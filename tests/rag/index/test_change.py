@@ -18,13 +18,14 @@ from rag.index import IndexOptions, VectorIndex, view
 from rag.index.build import Shelf
 from rag.store import Collection, Store
 from rag.types import IndexBroken
+from tests.backend import database_url
 from tests.rag.index import rows
 from tests.rag.index.rows import DIMENSION, clustered, put
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.open(f"sqlite:///{tmp_path / 'rows.db'}")
+    return Store.open(database_url(tmp_path, "rows.db"))
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def test_work_of_a_killed_process_is_cleared_away(tmp_path: Path, store: Store, 
 @pytest.mark.timeout(900)
 def test_search_stays_right_and_quick_while_another_process_writes(tmp_path: Path) -> None:
     """10,000 inserts and 2,000 deletes by a real process: nothing deleted is found, all that came is, in a second."""
-    database = f"sqlite:///{tmp_path / 'rows.db'}"
+    database = database_url(tmp_path, "rows.db")
     store = Store.open(database)
     collection = store.collections.ensure("default", "encoder-a", DIMENSION)
     for number in range(2200):  # 2,000 of these documents, one chunk each, will be deleted

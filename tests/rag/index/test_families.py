@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rag.index import Family, IndexOptions, VectorIndex
 from rag.index.families import bytes_a_vector, choose, probes
 from rag.store import Collection, Store
+from tests.backend import database_url
 from tests.rag.index.rows import DIMENSION, clustered, put
 
 ALL = [family.value for family in Family]
@@ -18,7 +19,7 @@ ALL = [family.value for family in Family]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.open(f"sqlite:///{tmp_path / 'rows.db'}")
+    return Store.open(database_url(tmp_path, "rows.db"))
 
 
 @pytest.fixture

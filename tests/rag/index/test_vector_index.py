@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.index import IndexOptions, VectorIndex
+from rag.index import Index, IndexOptions, VectorIndex, open_index
 from rag.index.gpu import gpus
 from rag.store import Collection, Source, Store
 from rag.types import Chunk, IndexBroken, ParsedDocument
+from tests.backend import SERVERS, database_url, index_url, local_only
 
 DIMENSION = 16
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.open(f"sqlite:///{tmp_path / 'rows.db'}")
+    return Store.open(database_url(tmp_path, "rows.db"))
 
 
 @pytest.fixture
@@ -31,6 +32,11 @@ def collection(store: Store) -> Collection:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "index"
+
+
+def opened(folder: Path, store: Store) -> Index:
+    """The index of the backend that the tests run on, in ``folder`` where it has files."""
+    return open_index(index_url(folder.parent), store, IndexOptions("exact" if SERVERS else "auto"))
 
 
 def unit_vectors(count: int, seed: int) -> NDArray[np.float32]:
@@ -55,7 +61,7 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/vectors-*.npy"))
 
 
-def assert_exact(index: VectorIndex, store: Store, collection: Collection, k: int = 5) -> None:
+def assert_exact(index: Index, store: Store, collection: Collection, k: int = 5) -> None:
     queries = unit_vectors(7, seed=99)
     ids, scores = index.search(collection, queries, k)
     np.testing.assert_array_equal(ids, brute_force(store, collection, queries, k))
@@ -63,7 +69,7 @@ def assert_exact(index: VectorIndex, store: Store, collection: Collection, k: in
 
 
 def test_search_equals_brute_force_through_every_change(store: Store, collection: Collection, folder: Path) -> None:
-    index = VectorIndex(folder, store)
+    index = opened(folder, store)
     first = put(store, collection, "/a", 40, seed=1)
     assert_exact(index, store, collection)
     put(store, collection, "/b", 30, seed=2)
@@ -76,8 +82,8 @@ def test_search_equals_brute_force_through_every_change(store: Store, collection
 
 
 def test_another_process_sees_changes_at_its_next_search(store: Store, collection: Collection, folder: Path) -> None:
-    reader_store = Store.open(str(store._database._engine.url))
-    reader = VectorIndex(folder, reader_store)
+    reader_store = Store.open(str(store._database.kind.engine.url))
+    reader = opened(folder, reader_store)
     put(store, collection, "/a", 10, seed=1)
     assert_exact(reader, reader_store, collection)
     key = put(store, collection, "/b", 10, seed=2)
@@ -88,7 +94,7 @@ def test_another_process_sees_changes_at_its_next_search(store: Store, collectio
 
 
 def test_fewer_chunks_than_asked_for(store: Store, collection: Collection, folder: Path) -> None:
-    index = VectorIndex(folder, store)
+    index = opened(folder, store)
     ids, scores = index.search(collection, unit_vectors(1, seed=0), 3)
     assert (ids == -1).all() and np.isneginf(scores).all()
     put(store, collection, "/a", 2, seed=1)
@@ -96,6 +102,7 @@ def test_fewer_chunks_than_asked_for(store: Store, collection: Collection, folde
     assert (ids[0, :2] >= 0).all() and ids[0, 2] == -1
 
 
+@local_only
 def test_a_saved_index_is_read_back_and_catches_up(store: Store, collection: Collection, folder: Path) -> None:
     put(store, collection, "/a", 20, seed=1)
     VectorIndex(folder, store).save(collection)
@@ -106,6 +113,7 @@ def test_a_saved_index_is_read_back_and_catches_up(store: Store, collection: Col
     assert again.stats(collection).vectors == 25
 
 
+@local_only
 def test_saving_keeps_one_file(store: Store, collection: Collection, folder: Path) -> None:
     index = VectorIndex(folder, store)
     for seed in range(3):
@@ -145,6 +153,7 @@ def set_in_manifest(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+@local_only
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -175,6 +184,7 @@ def test_a_bad_file_is_not_used_but_rebuilt(
     assert VectorIndex(folder, store).check(collection).problem == ""
 
 
+@local_only
 def test_a_database_restored_from_a_backup_wins_over_a_newer_index(tmp_path: Path, folder: Path) -> None:
     path = tmp_path / "own.db"
     store = Store.open(f"sqlite:///{path}")
@@ -197,6 +207,7 @@ def test_a_database_restored_from_a_backup_wins_over_a_newer_index(tmp_path: Pat
     assert_exact(index, restored, collection, k=10)
 
 
+@local_only
 def test_check_finds_rows_the_index_lacks(store: Store, collection: Collection, folder: Path) -> None:
     put(store, collection, "/a", 20, seed=1)
     index = VectorIndex(folder, store)
@@ -208,6 +219,7 @@ def test_check_finds_rows_the_index_lacks(store: Store, collection: Collection, 
     assert index.check(collection).problem == ""
 
 
+@local_only
 def test_a_folder_that_cannot_be_written_says_so(store: Store, collection: Collection, tmp_path: Path) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("in the way")
@@ -216,6 +228,7 @@ def test_a_folder_that_cannot_be_written_says_so(store: Store, collection: Colle
         VectorIndex(blocked, store).save(collection)
 
 
+@local_only
 def test_dropping_a_collection_removes_its_files(store: Store, collection: Collection, folder: Path) -> None:
     put(store, collection, "/a", 3, seed=1)
     index = VectorIndex(folder, store)
@@ -227,7 +240,7 @@ def test_dropping_a_collection_removes_its_files(store: Store, collection: Colle
 
 def test_vectors_by_id(store: Store, collection: Collection, folder: Path) -> None:
     put(store, collection, "/a", 4, seed=1)
-    index = VectorIndex(folder, store)
+    index = opened(folder, store)
     rows = store.chunks.changes(collection, -1)
     index.search(collection, unit_vectors(1, 0), 1)
     found = index.vectors(collection, np.array([rows.ids[2], 10_000], dtype=np.int64))
@@ -235,6 +248,7 @@ def test_vectors_by_id(store: Store, collection: Collection, folder: Path) -> No
     assert (found[1] == 0).all()
 
 
+@local_only
 def test_without_a_gpu_the_device_setting_changes_nothing(store: Store, collection: Collection, folder: Path) -> None:
     """As far as a machine without a GPU can test: the CUDA setting falls back to the same index object."""
     put(store, collection, "/a", 10, seed=1)

@@ -10,54 +10,58 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# On PostgreSQL the order of text is that of its bytes, as on SQLite, and numbers that only grow have eight bytes.
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     clock = op.create_table(
         "clock",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("seq", sa.Integer, nullable=False),
-        sa.Column("store_id", sa.Text, nullable=False),
+        sa.Column("seq", BIG, nullable=False),
+        sa.Column("store_id", TEXT, nullable=False),
     )
     op.bulk_insert(clock, [{"id": 1, "seq": 0, "store_id": uuid.uuid4().hex}])
     op.create_table(
         "ticks",
-        sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("mark", sa.Text, nullable=False),
+        sa.Column("seq", BIG, primary_key=True, autoincrement=False),
+        sa.Column("mark", TEXT, nullable=False),
     )
     op.create_table(
         "collections",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("name", sa.Text, nullable=False, unique=True),
-        sa.Column("encoder", sa.Text, nullable=False),
+        sa.Column("name", TEXT, nullable=False, unique=True),
+        sa.Column("encoder", TEXT, nullable=False),
         sa.Column("dimension", sa.Integer, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sqlite_autoincrement=True,
     )
     op.create_table(
         "documents",
-        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("id", TEXT, primary_key=True),
         sa.Column("collection_id", sa.Integer, sa.ForeignKey("collections.id"), nullable=False),
-        sa.Column("uri", sa.Text, nullable=False),
-        sa.Column("title", sa.Text, nullable=False),
-        sa.Column("content_hash", sa.Text, nullable=False),
-        sa.Column("reader", sa.Text, nullable=False),
-        sa.Column("text", sa.Text, nullable=False),
-        sa.Column("pages", sa.Text, nullable=False),
+        sa.Column("uri", TEXT, nullable=False),
+        sa.Column("title", TEXT, nullable=False),
+        sa.Column("content_hash", TEXT, nullable=False),
+        sa.Column("reader", TEXT, nullable=False),
+        sa.Column("text", TEXT, nullable=False),
+        sa.Column("pages", TEXT, nullable=False),
         sa.Column("chunk_count", sa.Integer, nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.UniqueConstraint("collection_id", "uri", name="documents_collection_uri"),
     )
     op.create_table(
         "chunks",
-        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("document_id", sa.Text, sa.ForeignKey("documents.id"), nullable=False),
+        sa.Column("id", BIG, primary_key=True, autoincrement=True),
+        sa.Column("document_id", TEXT, sa.ForeignKey("documents.id"), nullable=False),
         sa.Column("collection_id", sa.Integer, sa.ForeignKey("collections.id"), nullable=False),
-        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("seq", BIG, nullable=False),
         sa.Column("start", sa.Integer, nullable=False),
         sa.Column("stop", sa.Integer, nullable=False),
         sa.Column("page", sa.Integer),
-        sa.Column("heading", sa.Text, nullable=False),
-        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("heading", TEXT, nullable=False),
+        sa.Column("text", TEXT, nullable=False),
         sa.Column("vector", sa.LargeBinary, nullable=False),
         sqlite_autoincrement=True,
     )
@@ -65,19 +69,20 @@ def upgrade() -> None:
     op.create_index("chunks_collection_seq", "chunks", ["collection_id", "seq"])
     op.create_table(
         "deletions",
-        sa.Column("chunk_id", sa.Integer, primary_key=True),
+        sa.Column("chunk_id", BIG, primary_key=True),
         sa.Column("collection_id", sa.Integer, nullable=False),
-        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("seq", BIG, nullable=False),
     )
     op.create_index("deletions_collection_seq", "deletions", ["collection_id", "seq"])
     op.create_table(
         "answers",
-        sa.Column("id", sa.Text, primary_key=True),
-        sa.Column("collection", sa.Text, nullable=False),
+        sa.Column("id", TEXT, primary_key=True),
+        sa.Column("collection", TEXT, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("body", TEXT, nullable=False),
     )
-    _full_text()
+    if op.get_bind().dialect.name == "sqlite":  # PostgreSQL's comes in 0004
+        _full_text()
 
 
 def _full_text() -> None:
@@ -97,7 +102,9 @@ def _full_text() -> None:
 
 
 def downgrade() -> None:
-    for trigger in ("chunks_fts_insert", "chunks_fts_delete"):
-        op.execute(f"DROP TRIGGER {trigger}")
-    for table in ("chunks_fts", "answers", "deletions", "chunks", "documents", "collections", "ticks", "clock"):
+    if op.get_bind().dialect.name == "sqlite":
+        for trigger in ("chunks_fts_insert", "chunks_fts_delete"):
+            op.execute(f"DROP TRIGGER {trigger}")
+        op.drop_table("chunks_fts")
+    for table in ("answers", "deletions", "chunks", "documents", "collections", "ticks", "clock"):
         op.drop_table(table)

@@ -8,28 +8,32 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+# On PostgreSQL the order of text is that of its bytes, as on SQLite, and numbers that only grow have eight bytes.
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     op.create_table(
         "keys",
-        sa.Column("id", sa.Text, primary_key=True),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("hash", sa.Text, nullable=False),
-        sa.Column("role", sa.Text, nullable=False),
-        sa.Column("collections", sa.Text, nullable=False),
+        sa.Column("id", TEXT, primary_key=True),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("hash", TEXT, nullable=False),
+        sa.Column("role", TEXT, nullable=False),
+        sa.Column("collections", TEXT, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True)),
     )
     op.create_table(
         "jobs",
-        sa.Column("id", sa.Text, primary_key=True),
-        sa.Column("collection", sa.Text, nullable=False),
-        sa.Column("status", sa.Text, nullable=False),
-        sa.Column("files", sa.Text, nullable=False),
+        sa.Column("id", TEXT, primary_key=True),
+        sa.Column("collection", TEXT, nullable=False),
+        sa.Column("status", TEXT, nullable=False),
+        sa.Column("files", TEXT, nullable=False),
         sa.Column("total", sa.Integer, nullable=False),
         sa.Column("done", sa.Integer, nullable=False),
-        sa.Column("report", sa.Text, nullable=False),
-        sa.Column("error", sa.Text, nullable=False),
+        sa.Column("report", TEXT, nullable=False),
+        sa.Column("error", TEXT, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("beat_at", sa.Float, nullable=False),
@@ -38,28 +42,28 @@ def upgrade() -> None:
     op.create_index("jobs_status", "jobs", ["status", "created_at"])
     op.create_table(
         "feedback",
-        sa.Column("id", sa.Text, primary_key=True),
-        sa.Column("answer_id", sa.Text, sa.ForeignKey("answers.id"), nullable=False, index=True),
-        sa.Column("verdict", sa.Text, nullable=False),
-        sa.Column("correction", sa.Text, nullable=False),
-        sa.Column("key_id", sa.Text, nullable=False),
+        sa.Column("id", TEXT, primary_key=True),
+        sa.Column("answer_id", TEXT, sa.ForeignKey("answers.id"), nullable=False, index=True),
+        sa.Column("verdict", TEXT, nullable=False),
+        sa.Column("correction", TEXT, nullable=False),
+        sa.Column("key_id", TEXT, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     )
     op.create_table(
         "audit",
-        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("id", BIG, primary_key=True, autoincrement=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("key_id", sa.Text, nullable=False),
-        sa.Column("action", sa.Text, nullable=False),
-        sa.Column("target", sa.Text, nullable=False),
+        sa.Column("key_id", TEXT, nullable=False),
+        sa.Column("action", TEXT, nullable=False),
+        sa.Column("target", TEXT, nullable=False),
         sa.Column("status", sa.Integer, nullable=False),
-        sa.Column("request_id", sa.Text, nullable=False),
+        sa.Column("request_id", TEXT, nullable=False),
         sqlite_autoincrement=True,
     )
     op.create_table(
         "labels",
-        sa.Column("document_id", sa.Text, sa.ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("metadata", sa.Text, nullable=False),
+        sa.Column("document_id", TEXT, sa.ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("metadata", TEXT, nullable=False),
     )
     op.create_index("answers_created", "answers", ["created_at"])
 
