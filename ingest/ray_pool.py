@@ -71,24 +71,22 @@ class RayNodes:
         self._fingerprint = fingerprint
         self._gpus = gpus
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # for a cluster started here: nothing is reported to anybody
-        options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {"address": address}
+        options: dict[str, Any] = {"address": address} | ({"include_dashboard": False} if address == LOCAL else {})
         try:
             if ":" in address:
                 _knock(address)
-            ray.init(log_to_driver=False, logging_level="ERROR", namespace="answerable", **options)
+            if not ray.is_initialized():  # by an earlier ingest of this process, which Ray leaves when it ends
+                ray.init(log_to_driver=False, logging_level="ERROR", namespace="answerable", **options)
         except (ConnectionError, RayError, RuntimeError, ValueError, OSError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ClusterUnavailable(
                 f"no Ray cluster at {address} ({first}); start one with: ray start --head --disable-usage-stats"
             ) from error
 
-    def close(self) -> None:
-        """Leave the cluster."""
-        ray.shutdown()
-
     def read(self, files: Sequence[Found], recipe: Recipe, known: Known, most_bytes: int) -> Iterator[NodeResult]:
         """What becomes of ``files``, in batches as they are done. Raises ClusterUnavailable and a node's own errors."""
-        task = NodeTask(self._settings.model_dump(), recipe, known, most_bytes)
+        # No more of the settings than a node needs: others hold passwords.
+        task = NodeTask(self._settings.model_dump(include={"home", "device"}), recipe, known, most_bytes)
         run = _Run(ray.put(task), self._fingerprint, self._gpus, _batches(files, len(ray.nodes())))
         try:
             for result in run.results():

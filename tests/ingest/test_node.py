@@ -18,7 +18,7 @@ from ingest.chunk import ChunkOptions
 from ingest.discover import Found
 from ingest.known import Known
 from ingest.node import NodeReader, NodeResult, NodeTask
-from ingest.run import Ingester
+from ingest.run import Ingester, Limits
 from ingest.sandbox import Recipe
 from rag.build import Search
 from rag.settings import Settings
@@ -58,7 +58,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_nodes_give_the_rows_of_one_process(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "build_encoder", lambda _settings: HashEncoder())
-    (tmp_path / "one").mkdir(), (tmp_path / "many").mkdir()
+    for name in ("one", "many"):
+        (tmp_path / name).mkdir()
     one, many = Shelf.open(tmp_path / "one"), Shelf.open(tmp_path / "many")
     alone = Ingester(HashEncoder(), one.store, one.retriever.index, ChunkOptions(), 1_000_000)
     nodes = HereNodes()
@@ -76,7 +77,7 @@ def test_nodes_give_the_rows_of_one_process(folder: Path, tmp_path: Path, monkey
 
 def test_a_file_that_is_not_on_the_node_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "build_encoder", lambda _settings: HashEncoder())
-    recipe = Recipe("", 256, ChunkOptions(), Ingester.__dataclass_fields__["limits"].default)
+    recipe = Recipe("", 256, ChunkOptions(), Limits())
     reader = NodeReader(NodeTask({}, recipe, Known({}, {}, {}, {}), 1000), 1)
     reader.hello()
     result = reader.read([Found(tmp_path / "elsewhere.md")])
