@@ -21,6 +21,7 @@ from ingest.build import build_ingester
 from rag.build import Search, build_pipeline, build_search
 from rag.index.bench import synthetic
 from rag.pipeline import Answered, ClaimChecked, PassagesFound, Pipeline
+from rag.retrieve import Mode
 from rag.settings import Settings
 from rag.store import Collection, Source
 from rag.types import Chunk, ParsedDocument, Question
@@ -124,7 +125,8 @@ def ask(pipeline: Pipeline, text: str) -> Asked:
 def searched(pipeline: Pipeline, collection: Collection) -> tuple[float, float]:
     """Core-seconds of a search by words, and of one by meaning (with the encoding of the query)."""
     seconds = []
-    for mode in ("bm25", "dense"):
+    modes: tuple[Mode, ...] = ("bm25", "dense")
+    for mode in modes:
         pipeline.retriever.search("warm", collection, 30, mode)
         started = time.process_time()
         for text in golden_questions()[:SEARCHES]:

@@ -16,6 +16,7 @@ from ingest.known import Known
 from ingest.reading import Event, Fresh, Reading
 from ingest.sandbox import Recipe, Worker
 from rag.build import build_encoder
+from rag.encode import Encoder
 from rag.settings import Settings
 
 WINDOW = 384  # chunks that are embedded together
@@ -49,20 +50,25 @@ class NodeReader:
     def __init__(self, task: NodeTask, cores: int):
         self._task = task
         self._cores = cores
-        self._encoder = build_encoder(Settings(**task.settings | {"threads": cores}))
+        self._encoder: Encoder | None = None
         self._sandboxes: list[Worker] = []
 
     def hello(self) -> str:
-        """The encoder's fingerprint, which must be the driver's."""
+        """Gets ready; the encoder's fingerprint, which must be the driver's. Raises ModelMissing, ModelBroken.
+
+        Not in the constructor: what an actor's raises is not told by its type.
+        """
+        self._encoder = build_encoder(Settings(**self._task.settings | {"threads": self._cores}))
         return self._encoder.fingerprint
 
     def read(self, files: Sequence[Found]) -> NodeResult:
-        """What becomes of ``files``. Safe to call from several threads, so that one reads while another embeds."""
-        task = self._task
+        """What becomes of ``files``, after `hello`. Safe to call from several threads: one reads, another embeds."""
+        task, encoder = self._task, self._encoder
+        assert encoder is not None
         unseen = tuple(found.uri for found in files if not found.skipped and not os.path.lexists(found.path))
         reading = Reading(task.recipe, task.known, task.most_bytes, self._cores, self._sandboxes)
         events: list[Event] = []
-        vectors = [np.zeros((0, self._encoder.dimension), dtype=np.float32)]
+        vectors = [np.zeros((0, encoder.dimension), dtype=np.float32)]
         waiting: list[Fresh] = []
         for event in reading.events(files):
             if event is None:
@@ -72,10 +78,11 @@ class NodeReader:
                 reading.release(event)
                 waiting.append(event)
             if sum(len(one.parsed.parts) for one in waiting) >= WINDOW:
-                vectors.append(self._embed(waiting))
+                vectors.append(_embed(encoder, waiting))
                 waiting = []
-        vectors.append(self._embed(waiting))
+        vectors.append(_embed(encoder, waiting))
         return NodeResult(tuple(events), np.concatenate(vectors), unseen)
 
-    def _embed(self, events: Sequence[Fresh]) -> NDArray[np.float32]:
-        return embed(self._encoder, [headed(event.parsed) for event in events])
+
+def _embed(encoder: Encoder, events: Sequence[Fresh]) -> NDArray[np.float32]:
+    return embed(encoder, [headed(event.parsed) for event in events])

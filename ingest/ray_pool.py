@@ -7,6 +7,7 @@ another actor; since documents are written here, whole and only over the row tha
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import ray
 import structlog
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ingest.discover import Found
@@ -39,6 +40,7 @@ _BATCH_FILES, _BATCH_BYTES = 32, 8_000_000
 _BATCHES_A_NODE = 8  # at least, where there are files enough: the last batches shall not keep one node alone at work
 _LOSSES = 3  # after so many a batch is taken apart, and a single file is reported as failed
 _LOOK_S = 5.0  # how often nodes that came are looked for
+_KNOCK_S = 10.0
 _START_S = 180.0  # until the first actor is up
 
 
@@ -69,22 +71,22 @@ class RayNodes:
         self._fingerprint = fingerprint
         self._gpus = gpus
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # for a cluster started here: nothing is reported to anybody
-        options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {"address": address}
+        options: dict[str, Any] = {"address": address} | ({"include_dashboard": False} if address == LOCAL else {})
         try:
-            ray.init(log_to_driver=False, logging_level="ERROR", namespace="answerable", **options)
+            if ":" in address:
+                _knock(address)
+            if not ray.is_initialized():  # by an earlier ingest of this process, which Ray leaves when it ends
+                ray.init(log_to_driver=False, logging_level="ERROR", namespace="answerable", **options)
         except (ConnectionError, RayError, RuntimeError, ValueError, OSError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ClusterUnavailable(
                 f"no Ray cluster at {address} ({first}); start one with: ray start --head --disable-usage-stats"
             ) from error
 
-    def close(self) -> None:
-        """Leave the cluster."""
-        ray.shutdown()
-
     def read(self, files: Sequence[Found], recipe: Recipe, known: Known, most_bytes: int) -> Iterator[NodeResult]:
         """What becomes of ``files``, in batches as they are done. Raises ClusterUnavailable and a node's own errors."""
-        task = NodeTask(self._settings.model_dump(), recipe, known, most_bytes)
+        # No more of the settings than a node needs: others hold passwords.
+        task = NodeTask(self._settings.model_dump(include={"home", "device"}), recipe, known, most_bytes)
         run = _Run(ray.put(task), self._fingerprint, self._gpus, _batches(files, len(ray.nodes())))
         try:
             for result in run.results():
@@ -216,6 +218,14 @@ class _Run:
                 yield _failed(batch.files[0])
 
 
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens: Ray itself would try for minutes, and then end the process."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        raise ValueError("an address is HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+
+
 class _Lost(Exception):
     """An actor, its node, or what it gave is gone."""
 
@@ -228,11 +238,7 @@ def _get(ref: Any) -> Any:
         if isinstance(error.cause, AnswerableError):
             raise error.cause from error
         raise
-    except RayActorError as error:
-        if isinstance(cause := getattr(error, "cause", None), AnswerableError):  # while the actor was made
-            raise cause from error
-        raise _Lost(_first_line(error)) from error
-    except (GetTimeoutError, RayError) as error:
+    except RayError as error:  # the actor or its node died, or what it gave was on a node that did
         raise _Lost(_first_line(error)) from error
 
 

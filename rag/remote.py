@@ -155,7 +155,7 @@ class RemoteGenerator:
 
     def _pieces(self, prompt: Prompt, max_new_tokens: int, until: float) -> Iterator[Piece]:
         inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        written = 0
+        written = chunks = 0
         with start_blocking_portal() as portal:
             talk = portal.start_task_soon(self._talk, prompt, max_new_tokens, until, inbox.put)
             try:
@@ -170,6 +170,9 @@ class RemoteGenerator:
                     if isinstance(item, _Failed):
                         raise item
                     more = 1 if item.text else 0
+                    chunks += more
+                    if chunks > max_new_tokens:  # a chunk holds a token or more: this server knows no limit
+                        return
                     if item.completion_tokens:  # one chunk may have held several
                         more = item.completion_tokens - written
                     written += more

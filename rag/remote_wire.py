@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from rag.prompt import Prompt
 from rag.types import InvalidInput
@@ -37,7 +37,10 @@ class Address:
 
     @classmethod
     def parse(cls, setting: str) -> Address:
-        """From "openai+http://[KEY@]HOST[:PORT]/v1[#MODEL]". Raises InvalidInput, which never shows the key."""
+        """From "openai+http://[KEY@]HOST[:PORT]/v1[#MODEL]", the key percent-encoded where it must be.
+
+        Raises InvalidInput, which never shows the key.
+        """
         parts = urlsplit(setting.removeprefix(SCHEME))
         _, _, host = parts.netloc.rpartition("@")
         try:
@@ -49,7 +52,7 @@ class Address:
                 f"ANSWERABLE_GENERATOR={SCHEME}{parts.scheme}://{host}{parts.path}: it must be "
                 f"{SCHEME}http://HOST:PORT/v1 or {SCHEME}https://..., with #MODEL at its end where there are several"
             )
-        key = parts.password or parts.username or ""
+        key = unquote(parts.password or parts.username or "")
         return cls(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", parts.fragment, key)
 
 

@@ -45,7 +45,7 @@ def generator_at(url: str, **limits: Any) -> RemoteGenerator:
 
 
 def written(generator: RemoteGenerator) -> str:
-    return "".join(piece.text for piece in generator.stream(PROMPT, 12, 0.6))
+    return "".join(piece.text for piece in generator.stream(PROMPT, 500, 0.6))
 
 
 def failure(server: ChatServer, **limits: Any) -> str:
@@ -58,7 +58,7 @@ def failure(server: ChatServer, **limits: Any) -> str:
 
 def test_the_prompt_goes_out_as_it_is_and_words_come_back() -> None:
     with chat_server(says("It weighs", " 12 kg", " [1].")) as server:
-        generator = generator_at(server.url.replace("http://", "http://s3cret@") + "#pump-1b")
+        generator = generator_at(server.url.replace("http://", "http://s%2Fcret@") + "#pump-1b")
         pieces = list(generator.stream(PROMPT, 12, 0.6))
     assert "".join(piece.text for piece in pieces) == "It weighs 12 kg [1]."
     assert sum(piece.tokens for piece in pieces) == 6  # what the server counted, not the chunks
@@ -69,8 +69,8 @@ def test_the_prompt_goes_out_as_it_is_and_words_come_back() -> None:
         {"role": "user", "content": PROMPT.messages[1].text},
     ]
     assert (asked["model"], asked["max_tokens"], asked["temperature"], asked["stream"]) == ("pump-1b", 12, 0, True)
-    assert server.headers[0]["authorization"] == "Bearer s3cret"
-    assert "s3cret" not in f"{generator.name} {generator.fingerprint} {generator.state()}"
+    assert server.headers[0]["authorization"] == "Bearer s/cret"
+    assert "cret" not in f"{generator.name} {generator.fingerprint} {generator.state()}"
     assert generator.state().attempts == {"answered": 1}
 
 
@@ -187,6 +187,13 @@ def test_what_would_fail_again_is_not_tried_again(code: int, cure: str) -> None:
         assert len(server.asked) == 8
         assert not elsewhere.asked
         assert generator.state().breaker == CLOSED  # the server lives; the setting or the question is wrong
+
+
+def test_a_server_that_knows_no_limit_is_cut_short() -> None:
+    with chat_server(dripping) as server:
+        pieces = generator_at(server.url, total_s=60.0).stream(PROMPT, 3, 0.6)
+        assert "".join(piece.text for piece in pieces) == "and and and "
+        assert server.hung_up.wait(5)
 
 
 def test_a_proxy_of_the_environment_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
