@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def row(number: int, **more: Any) -> dict[str, Any]:
 def test_finished_rows_survive_an_interruption_and_reviews_are_not_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "set.jsonl"
 
-    def two_rows_then_stop() -> Any:
+    def two_rows_then_stop() -> Iterator[dict[str, Any]]:
         yield from (row(1), row(2))
         raise KeyboardInterrupt
 

@@ -15,6 +15,7 @@ from rag.datafiles import Label, read_claims
 
 GOLDEN = Path(__file__).resolve().parents[2] / "eval" / "golden"
 LEAST = {"number": 100, "negation": 50, "unit": 35, "name": 35, "date": 30, "unedited": 300}
+LABELLED = 70
 
 Row = dict[str, Any]
 
@@ -70,3 +71,20 @@ def test_numbers_of_true_sentences_stand_in_their_passages(planted: list[Row]) -
         if number not in row["passage"] and number not in row["question"]
     ]
     assert missing == []
+
+
+def test_labelled_answers_have_both_labels_and_none_is_right_where_there_is_no_answer() -> None:
+    rows = load("labelled_answers.jsonl")
+    questions = {row["id"]: row for name in ("examples.jsonl", "documents.jsonl") for row in golden(name)}
+    assert len({row["id"] for row in rows}) == len(rows) >= LABELLED
+    assert {row["label"] for row in rows} == {"supported", "not_supported"}
+    for row in rows:
+        assert row["dataset"] == "golden-answers" and isinstance(row["right"], bool)
+        asked = questions[row["id"]]
+        assert row["question"].endswith(asked["question"]) and row["answerable"] == asked["answerable"]
+        assert not (row["right"] and not row["answerable"]), row["id"]
+        assert not (row["right"] and row["label"] == "not_supported"), row["id"]
+
+
+def golden(name: str) -> list[Row]:
+    return [json.loads(line) for line in (GOLDEN / name).read_text(encoding="utf-8").splitlines()]
