@@ -14,7 +14,7 @@ from lm.lookup import greedy_lookup
 from lm.tokenizer import TextStream, Tokenizer
 from rag.batching import Alone, Batcher
 from rag.prompt import NO_ANSWER, Prompt
-from rag.types import ModelBroken
+from rag.types import InvalidInput, ModelBroken
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,18 @@ class LocalGenerator:
     def stream(self, prompt: Prompt, max_new_tokens: int, refuse_at: float) -> Iterator[Piece]:
         """The answer, one piece a token; a character whose bytes span tokens comes whole, with its last token.
 
-        The probability of refusing is that of NO_ANSWER's first token as the first of the answer.
+        The probability of refusing is that of NO_ANSWER's first token as the first of the answer. Raises InvalidInput
+        for a prompt that, with the answer, does not fit the model's window.
         """
         gate = Gate(self._tokenizer.encode(NO_ANSWER)[0], refuse_at)
         text = TextStream(self._tokenizer)
-        for step in self._steps(self.prompt_ids(prompt), max_new_tokens, gate):
+        ids = self.prompt_ids(prompt)
+        if len(ids) + max_new_tokens > self._engine.window:
+            raise InvalidInput(
+                f"question, conversation and passages are {len(ids)} tokens, and {self.name} reads at most "
+                f"{self._engine.window - max_new_tokens}: shorten the question, or lower ANSWERABLE_PASSAGE_TOKENS"
+            )
+        for step in self._steps(ids, max_new_tokens, gate):
             if step.token == gate.token and step.gated is not None:
                 yield Piece(NO_ANSWER, step.probability, step.gated)
                 return  # nothing else follows it, and each token takes its time
