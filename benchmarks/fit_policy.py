@@ -135,7 +135,8 @@ def answer(one: Asked, rater: AnswerRater | None, policy: Policy) -> str:
 
 
 def _rating(one: Asked, rater: AnswerRater | None) -> float:
-    return max((rater.support(draft) for draft in (one.own, one.span) if draft and rater), default=0.0)
+    rated = [rater.rate(draft) for draft in (one.own, one.span) if draft and rater]
+    return max((value for value in rated if value is not None), default=0.0)
 
 
 def _shown(refusal: float | None) -> str:

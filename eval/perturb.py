@@ -69,10 +69,10 @@ def paraphrase(row: QaRow, seed: int) -> QaRow:
 def typing(row: QaRow, seed: int) -> QaRow:
     """The question with a letter dropped, doubled or exchanged with its neighbour, once in 18 letters.
 
-    Only inside words of four letters or more that are lower case: names and numbers cannot be guessed back.
+    Only inside words of four letters or more that are lower case, no part of others: names and numbers cannot be guessed back.
     """
     draw = _draw(row, seed, "typing")
-    places = [match.span() for match in re.finditer(r"\b[a-z]{4,}\b", row.question)]
+    places = [match.span() for match in re.finditer(r"(?<![\w-])[a-z]{4,}(?![\w-])", row.question)]
     wanted = max(1, len(row.question) // _LETTERS_A_TYPO)
     text = row.question
     for start, end in sorted(draw.sample(places, min(wanted, len(places))), reverse=True):

@@ -76,10 +76,10 @@ class AnswerRater:
             raise ModelBroken(f"{path}: no ratings ({error!r}); fit it with benchmarks/fit_answers.py") from error
         return cls(checks, hashlib.sha256(content).hexdigest()[:12])
 
-    def support(self, draft: Draft) -> float:
-        """The probability in (0, 1) that the draft is right; of a longer one the support of its weakest claim."""
+    def rate(self, draft: Draft) -> float | None:
+        """The probability in (0, 1) that the draft is right; None for a longer one."""
         kind = kind_of(draft)
-        return draft.support if not kind else self.checks[kind].probability(features(draft))
+        return self.checks[kind].probability(features(draft)) if kind else None
 
 
 def kind_of(draft: Draft) -> str:

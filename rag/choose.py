@@ -96,14 +96,15 @@ class Chooser:
 
     def _own(self, written: Written, reading: Reading, check: Check) -> Choice:
         if written.parsed.refused:
-            return Choice(written.parsed, (), 0.0, refuse_after(written.parsed, (), 0.0, self.policy))
+            return Choice(written.parsed, (), 0.0, refuse_after(written.parsed, (), None, self.policy))
         return self._rated(_draft(written.parsed, reading, written), written.parsed, check)
 
     def _rated(self, draft: Draft, parsed: ParsedAnswer, check: Check) -> Choice:
         claims = check(parsed)
         draft = replace(draft, support=_least(claims))
-        support = draft.support if self.rater is None or self.reader is None else self.rater.support(draft)
-        return Choice(parsed, claims, support, refuse_after(parsed, claims, support, self.policy))
+        rated = None if self.rater is None or self.reader is None else self.rater.rate(draft)
+        reason = refuse_after(parsed, claims, rated, self.policy)
+        return Choice(parsed, claims, draft.support if rated is None else rated, reason)
 
     def _second_tried(self, own: Choice, reading: Reading) -> bool:
         if not reading.spans:

@@ -56,13 +56,13 @@ def replaceable(parsed: ParsedAnswer) -> bool:
     return 0 < len(words) <= _SHORT and words[0].strip(".,") not in ("yes", "no")
 
 
-def refuse_after(parsed: ParsedAnswer, claims: Sequence[Claim], support: float, policy: Policy) -> str:
-    """Why to withdraw what was written, of this ``support``; empty to stand by it."""
+def refuse_after(parsed: ParsedAnswer, claims: Sequence[Claim], rated: float | None, policy: Policy) -> str:
+    """Why to withdraw what was written, "" to stand by it. ``rated``: how probable it is right, if that is known."""
     if parsed.refused:
         return "the generator found no answer in the passages"
     best = max((claim.support for claim in claims), default=0.0)
     if best < policy.min_support:
         return f"no sentence of the answer is supported by the passages (best {best:.2f}, needed {policy.min_support})"
-    if replaceable(parsed) and support < policy.min_right:
-        return f"the answer found is too uncertain (probability {support:.2f}, needed {policy.min_right})"
+    if rated is not None and replaceable(parsed) and rated < policy.min_right:
+        return f"the answer found is too uncertain (probability {rated:.2f}, needed {policy.min_right})"
     return ""

@@ -55,9 +55,9 @@ def test_zero_probabilities_stay_finite() -> None:
 def test_the_shipped_ratings_order_answers_and_leave_long_ones_to_the_check() -> None:
     rater = AnswerRater.load(models_in_repository() / CHECK / ANSWERS_FILE)
     sure, unsure = replace(DRAFT, sure=(0.99,)), replace(DRAFT, sure=(0.2,), reading=Reading(0.9))
-    assert 0 < rater.support(unsure) < rater.support(sure) < 1
-    long = replace(DRAFT, text="word " * 20, written="word " * 20)
-    assert rater.support(long) == long.support
+    low, high = rater.rate(unsure), rater.rate(sure)
+    assert low is not None and high is not None and 0 < low < high < 1
+    assert rater.rate(replace(DRAFT, text="word " * 20, written="word " * 20)) is None
 
 
 def test_missing_and_broken_files_are_clear_errors(tmp_path: Path) -> None:
