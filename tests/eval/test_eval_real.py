@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "eval" / "golden" / "examples.jsonl"
 QUESTIONS = 24
 
-pytestmark = [pytest.mark.slow, pytest.mark.models, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.models, pytest.mark.timeout(3600)]
 
 
 class ForgetfulGenerator:
@@ -153,7 +153,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "ANSWERABLE_HOME": str(folder)}
     return subprocess.run(
         [sys.executable, str(ROOT / "answerable.py"), *arguments],
-        env=environment, capture_output=True, text=True, timeout=600,
+        env=environment, capture_output=True, text=True, timeout=1200,
     )  # fmt: skip
 
 
