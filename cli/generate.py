@@ -24,15 +24,16 @@ def generate(
 ) -> None:
     """Make a question set from a collection; only what is found, answered and supported the same is kept."""
     from eval.generate import Maker, Plan, Tally, check_plan  # evaluation code, slow to import
-    from eval.question_sets import write_rows
+    from eval.question_sets import check_new, write_rows
     from eval.round_trip import RoundTrip
     from rag.build import build_pipeline, build_search
 
     plan = Plan(count, unanswerable, seed)
     check_plan(plan)
     settings = load_settings()
-    search = build_search(settings)
     file = to or settings.home / "sets" / f"{collection}.jsonl"
+    check_new(file)
+    search = build_search(settings)
     chosen = search.store.collections.get(collection)
     trip = RoundTrip(build_pipeline(settings, search), chosen, settings.top_k)
     tally = Tally()

@@ -112,7 +112,7 @@ def _of_be(clause: _Clause) -> Iterator[Draft]:
     is_thing = re.fullmatch(r"(?:the|an?) [\w'’ -]+|[A-Z][\w'’.-]*(?: [A-Z][\w'’.-]*)*", answer) is not None
     if clause.aux not in ("is", "was", "are", "were") or not (is_quantity or (is_thing and len(answer.split()) <= 9)):
         return
-    if is_thing and re.match(r"(?:the|an?) .* (?:of which|to|that|and|for)$", answer):
+    if is_thing and re.match(r"the same\b|(?:the|an?) .* (?:of which|to|that|and|for)$", answer):
         return
     if re.match(r"(?:the|an?) \S+ ", clause.subject) or (is_quantity and clause.subject.startswith("the ")):
         yield Draft(f"What {clause.aux} {clause.subject}?", answer, "be")
@@ -162,7 +162,9 @@ def _of_subject(clause: _Clause) -> Iterator[Draft]:
     rest, subject = clause.rest, clause.subject
     if not 4 <= len(rest.split()) <= 16 or clause.aux in ("are", "were") or _joins(rest) or LEANS.search(f" {rest} "):
         return
-    if re.match(rf"(?:the|an?|not an?|one|part of|also|still|now|then|to|free|valid|about|{NUMBER}|[\d±])\b", rest):
+    if re.match(
+        rf"(?:the|an?|not an?|one|part of|also|still|now|then|therefore|to|free|valid|about|{NUMBER}|[\d±])\b", rest
+    ):
         return
     if len(subject.split()) >= (3 if subject.startswith("the ") else 2):
         yield Draft(f"{_asking(subject)} {clause.aux} {rest}?", subject, "subject")
@@ -174,7 +176,7 @@ def _of_negation(clause: _Clause) -> Iterator[Draft]:
     if not re.match(r"(?:not|never) \w+", rest) or _joins(f" {rest} ") or LEANS.search(f" {rest} "):
         return
     plain = rest.split(" ", 1)[1]
-    if len(plain.split()) >= 3 and not re.search(r"\b(?:only|necessarily|yet|always|any longer|even)\b", plain):
+    if len(plain.split()) >= 3 and not re.search(r"\b(?:only|necessarily|yet|always|any longer|even|until)\b", plain):
         aux = "May" if clause.aux == "must" else clause.aux.capitalize()  # "must not" forbids: it denies a "may"
         yield Draft(f"{aux} {clause.subject} {plain}?", "No", "negation")
 
@@ -204,6 +206,8 @@ def _of_verbs(line: str, names: frozenset[str]) -> Iterator[Draft]:
 def _of_object(subject: str, verb: str, rest: str) -> Iterator[Draft]:
     """ "The VPN protects every connection." -> "What does the VPN protect?" """
     answer = _first_part(rest)
+    if rest[len(answer) :].startswith((" and ", ", ", " (")):
+        return  # the rest of a list, without which the answer is half of it
     thing = re.match(r"(?:the|an?|each|every|all|information|data|[A-Z][\w-]+) ", answer)
     if not thing or not 2 <= len(answer.split()) <= 14 or ENDS_BADLY.search(answer) or LEANS.search(f" {answer} "):
         return
@@ -247,6 +251,8 @@ def _names(subject: str) -> bool:
         and not VAGUE.match(subject)
         and not CLAUSE.search(f" {subject} ")
         and not ENDS_BADLY.search(subject)
+        and not LEANS.search(f" {subject} ")
+        and not (words[0].endswith("ly") and words[0].istitle())  # an adverb: "Similarly we"
         and (len(words) > 1 or subject[0].isupper())
     )
 

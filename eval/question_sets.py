@@ -19,20 +19,25 @@ _SEED = 0
 Row = dict[str, Any]
 
 
+def check_new(file: Path) -> None:
+    """Raises InvalidInput for a file that is there already: it may hold somebody's reviews."""
+    if file.exists():
+        raise InvalidInput(f"{file}: exists already and may hold reviews; give another name")
+
+
 def write_rows(file: Path, rows: Iterable[Row]) -> int:
     """Write each row as it comes and return how many; an interruption leaves those that were finished.
 
-    The file is opened with the first row. Raises InvalidInput where it cannot be written, or exists already: it may
-    hold somebody's reviews.
+    The file is made with the first row. Raises InvalidInput where it cannot be written, is there already, or where
+    there are no rows.
     """
+    check_new(file)
     made = 0
     for row in rows:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("a" if made else "x", encoding="utf-8") as stream:
                 stream.write(_line(row))
-        except FileExistsError:
-            raise InvalidInput(f"{file}: exists already and may hold reviews; give another name") from None
         except OSError as error:
             raise InvalidInput(f"{file}: cannot be written ({error.strerror or error}); give another place") from error
         made += 1

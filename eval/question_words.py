@@ -71,7 +71,8 @@ _FIRST = any_of(
     """its? they their them this that these those he she his her we our you your i my there here such both each some
     many most all any one another others? if when where while because as since after before although however but and or
     so then thus for in on at by to from with without below above during until of not no only also the_same note what
-    which who how why even within later earlier either neither several certain whether once unless see use please"""
+    which who how why even within later earlier either neither several certain whether once unless see use please
+    otherwise table figure chapter section"""
 )
 _EMPTY = any_of(
     """default value result following former latter other first second last next above current reason number function
