@@ -149,7 +149,9 @@ class _View:
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         depth = min(_MOST_DEPTH, 2 * k + 10)  # more than asked for: some may be gone, and some are ranked wrongly
         strong = time.monotonic() - self._moved < RECENT_S
-        parts = [None] if allowed is None else [allowed[n : n + FILTER_IDS] for n in range(0, len(allowed), FILTER_IDS)]
+        parts: list[NDArray[np.int64] | None] = [None]
+        if allowed is not None:
+            parts = [allowed[first : first + FILTER_IDS] for first in range(0, len(allowed), FILTER_IDS)]
         candidates: list[list[int]] = [[] for _ in queries]
         for part in parts:
             for mine, found in zip(candidates, self.server.nearest(queries, depth, part, strong), strict=True):

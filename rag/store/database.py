@@ -39,7 +39,6 @@ class Database:
 
     def __init__(self, kind: Sqlite | Postgres):
         self.kind = kind
-        self.dialect = kind.engine.dialect.name
 
     def close(self) -> None:
         """Give all connections back."""
@@ -202,7 +201,7 @@ def _revision(kind: Sqlite | Postgres) -> str | None:
 
 
 def _translate(error: DBAPIError, kind: Sqlite | Postgres) -> StoreUnavailable:
-    reason = str(error.orig).strip().splitlines()[0]
+    reason = next(iter(str(error.orig).strip().splitlines()), type(error.orig).__name__)
     if error.connection_invalidated:
         return StoreLost(f"database {kind.where}: {reason}: the connection broke; try again")
     return StoreUnavailable(f"database {kind.where}: {reason}: {kind.cure(error) or 'see the message of the database'}")

@@ -26,7 +26,8 @@ LEAVE = {
 
 
 def settings_for(home: Path, **fields: Any) -> Settings:
-    return Settings(home=home, **(backend.fields(home) | fields))
+    values: dict[str, Any] = {**backend.fields(home), **fields}
+    return Settings(home=home, **values)
 
 
 @contextmanager

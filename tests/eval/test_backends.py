@@ -43,7 +43,7 @@ def test_the_golden_questions_get_the_same_answers(models_home: Path, tmp_path: 
         ours = build_pipeline(settings, here)
         theirs = replace(ours, retriever=there.retriever)
         rows = read_qa(ROOT / "eval" / "golden" / "examples.jsonl")
-        differing = []
+        differing: list[Any] = []
         for row in rows[:: max(1, len(rows) // QUESTIONS)]:
             one, other = (said(pipeline.answer(asked(row))) for pipeline in (ours, theirs))
             differing += [(row.id, one, other)] if one != other else []

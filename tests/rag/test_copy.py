@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import psycopg
 import pytest
-from numpy.typing import NDArray
 
 from rag.index import IndexOptions, VectorIndex
 from rag.store import Outcome, Source, Store, copy, document_key
@@ -45,7 +44,7 @@ def fill(store: Store, documents: int, chunks: int, first: int = 0) -> None:
     store.labels.put(store.documents.all(target)[0].id, {"a": 1})
 
 
-def searches(store: Store, folder: Path) -> list[NDArray[np.int64] | list[tuple[int, float]]]:
+def searches(store: Store, folder: Path) -> list[list[int]]:
     """What vectors and words find."""
     target = store.collections.get("default")
     found = list(VectorIndex(folder, store, IndexOptions("exact")).search(target, clustered(20, 999), 10)[0])
