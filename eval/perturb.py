@@ -69,7 +69,7 @@ def paraphrase(row: QaRow, seed: int) -> QaRow:
 def typing(row: QaRow, seed: int) -> QaRow:
     """The question with a letter dropped, doubled or exchanged with its neighbour, once in 18 letters.
 
-    Only inside words of four letters or more, lower case and no part of others: names and numbers cannot be guessed back.
+    Only inside words of four letters or more, lower case and no part of others: names and numbers are past guessing.
     """
     draw = _draw(row, seed, "typing")
     places = [match.span() for match in re.finditer(r"(?<![\w-])[a-z]{4,}(?![\w-])", row.question)]
