@@ -144,12 +144,12 @@ def copy(search: Search, collection: Collection) -> None:
     for passage in store.chunks.passages(ids).values():
         part = Chunk(passage.start, passage.end, passage.text, passage.heading, passage.page)
         passages.setdefault(passage.document_id, []).append(part)
+    pool = synthetic(len(ids), collection.dimension).astype(np.float32)  # (N, D); once, for it takes long to begin
     for number in range(COPIES):
         for document in originals:
             parts = passages.get(document.id, [])
             parsed = ParsedDocument(document.title, document.text, document.reader)
-            vectors = synthetic(max(1, len(parts)), collection.dimension, seed=number * 1000 + len(parts))
-            rows = np.asarray(vectors[: len(parts)], dtype=np.float32)
+            rows = np.random.default_rng(number).choice(pool, len(parts))
             store.documents.put(collection, Source(f"{document.uri}#{number}", f"{number:064}"), parsed, parts, rows)
 
 
