@@ -1,5 +1,6 @@
 # setup: environment and requirements    demo: three questions over examples/    test: the default suite
-# check: lint, types, slow, browser and database tests, and what has to do with rows on PostgreSQL and Milvus    lint: ruff and mypy alone
+# check: lint, types, slow, browser and database tests    lint: ruff and mypy alone
+# long: what takes many minutes, and what has to do with rows and vectors on PostgreSQL and Milvus instead of SQLite and FAISS
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ DEMO_QUESTIONS := "How many days of paid annual leave do full-time employees hav
 	"What supply voltage does the Skua 400 need?" \
 	"How much does the company contribute to the cost of childcare?"
 
-.PHONY: setup demo test check lint format
+.PHONY: setup demo test check long lint format
 
 setup: $(VENV)/.ready
 
@@ -38,7 +39,10 @@ lint: setup
 	$(BIN)/mypy .
 
 check: lint
-	$(BIN)/python -m pytest -m "slow or browser or postgres"
+	$(BIN)/python -m pytest -m "(slow or browser or postgres) and not long"
+
+long: setup
+	ANSWERABLE_TEST_SCALE=1 ANSWERABLE_TEST_COPY=2500 $(BIN)/python -m pytest -m long
 	ANSWERABLE_TEST_BACKEND=servers $(BIN)/python -m pytest $(SERVER_TESTS)
 
 format: setup

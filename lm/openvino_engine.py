@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +36,7 @@ SETTINGS: dict[str, Any] = {
 # keys and values, handed over to the graph that writes, are near enough for the same answers. Keys and values in
 # another precision than the arithmetic cost two to three times the time in attention.
 READ_SETTINGS: dict[str, Any] = {**SETTINGS, "INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "bf16"}
+_TRIM_EVERY = 16  # sessions
 _READ_FROM = 32  # tokens; below, handing over costs what reading saves
 
 
@@ -59,6 +62,7 @@ class OpenVinoEngine:
         reads_apart = "INFERENCE_PRECISION_HINT" not in changed and _has_bf16()
         self._reader = _compile(folder, {**READ_SETTINGS, **changed}) if reads_apart else None
         self._idle: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+        self._served = 0
 
     @contextmanager
     def session(self, capacity: int) -> Iterator[OpenVinoSession]:  # noqa: ARG002 (the plugin grows the cache itself)
@@ -73,6 +77,9 @@ class OpenVinoEngine:
             yield OpenVinoSession(writer, reader)
         finally:
             self._idle.put((writer, reader))
+            self._served += 1
+            if self._served % _TRIM_EVERY == 0:
+                _trim()
 
 
 class OpenVinoSession(Session):
@@ -129,3 +136,12 @@ def _compile(folder: Path, properties: dict[str, Any]) -> Any:
 def _has_bf16() -> bool:
     """Whether the processor computes in bf16 by itself; where it does not, it would be slower than f32."""
     return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _trim() -> None:
+    """Give back what the C library keeps of buffers whose sizes went with the lengths of prompts.
+
+    Without it a process that answers questions of all lengths grows by megabytes a question, in holes of its heap.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc does so by itself, or cannot
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

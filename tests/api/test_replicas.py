@@ -27,7 +27,7 @@ from tests.api.live import ROOT
 from tests.fakes import Shelf
 from tests.servers import PostgresServer, free_port, milvus_server, postgres_server
 
-SCALE = float(os.environ.get("ANSWERABLE_TEST_SCALE", "1"))  # a share of everything, for a quick look
+SCALE = float(os.environ.get("ANSWERABLE_TEST_SCALE", "0.1"))  # a share of everything, for a quick look
 DOCUMENTS, SHARED, DELETED, QUESTIONS = (int(SCALE * count) for count in (1000, 100, 200, 2000))
 ASKERS = 4
 START_S = 300.0
@@ -57,7 +57,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
 
 
 @pytest.mark.postgres
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3000)
 def test_two_replicas_two_ingests_and_a_restart(home: tuple[Path, PostgresServer], tmp_path: Path) -> None:
     path, postgres = home

@@ -25,7 +25,7 @@ QUESTIONS = int(os.environ.get("ANSWERABLE_TEST_QUESTIONS", "40"))
 
 @pytest.mark.models
 @pytest.mark.postgres
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3000)
 def test_the_golden_questions_get_the_same_answers(models_home: Path, tmp_path: Path, postgres: PostgresServer) -> None:
     home = tmp_path / "home"

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "eval" / "golden" / "examples.jsonl"
 QUESTIONS = 24
 
-pytestmark = [pytest.mark.slow, pytest.mark.models, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.long, pytest.mark.models, pytest.mark.timeout(3600)]
 
 
 class ForgetfulGenerator:
