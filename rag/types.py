@@ -308,9 +308,10 @@ class ModelNames:
 class Answer:
     """The answer to a question, or a refusal (``abstained``) with its ``reason`` and the nearest passages.
 
-    ``support`` is the lowest support among the claims, 0 for a refusal. ``unanswerable`` is how probable the generator
-    held it, before it wrote, that the passages lack the answer; None where it was not asked or cannot tell.
-    ``answerable`` is how probable the reranker holds it that they have it; None where there is no reranker.
+    ``support`` is how probable it is right (rag/answer_support.py), of a long answer the lowest support among the
+    claims; 0 for a refusal. ``unanswerable`` is how probable the generator held it, before it wrote, that the passages
+    lack the answer; None where it was not asked or cannot tell. ``answerable`` is how probable the reranker holds it
+    that they have it; None where there is no reranker.
     """
 
     id: str
