@@ -96,7 +96,7 @@ def test_from_upload_to_deletion(page: Any, tmp_path: Path) -> None:
     assert mark.is_visible()
     check_access(page, "source")
     page.keyboard.press("Escape")
-    assert page.locator("dialog.source").count() == 0
+    page.locator("dialog.source").wait_for(state="detached")
 
     page.get_by_role("button", name="Wrong").click()
     page.get_by_label("What should it have said?").fill("26 days <b>of leave</b>")

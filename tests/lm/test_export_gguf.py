@@ -258,7 +258,8 @@ def test_llama_cpp_gives_torchs_greedy_answers(models_home: Path, tmp_path: Path
     differing = [lead for lead in leads if lead is not None]
     assert len(leads) == 50
     assert len(differing) <= 3, f"{len(differing)} of 50 answers differ, by {differing}"
-    assert all(lead <= 0.05 for lead in differing), differing
+    # With Q8_0 llama.cpp rounds what flows between the layers to eight bits, too, which may turn a close choice.
+    assert all(lead <= (0.05 if quant == "f16" else 0.5) for lead in differing), differing
 
 
 @pytest.mark.models
