@@ -125,7 +125,10 @@ def build_reader(settings: Settings) -> Reader | None:
 def build_rater() -> AnswerRater | None:
     """How probable answers are right, where that was fitted. Raises ModelBroken."""
     path = models_in_repository() / CHECK / ANSWERS_FILE
-    return AnswerRater.load(path) if path.is_file() else None
+    if path.is_file():
+        return AnswerRater.load(path)
+    log.warning(f"{path} is missing, so answers are not rated; fit it with benchmarks/fit_answers.py")
+    return None
 
 
 def build_verifier(settings: Settings, encoder: Encoder, reader: Reader | None) -> Verifier:
