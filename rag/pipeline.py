@@ -111,17 +111,23 @@ class Pipeline:
         """The steps of answering ``question`` from its collection; the last one is Answered."""
         check_question(question, self.limits)
         started = time.perf_counter()
-        collection = self.retriever.store.collections.get(question.collection)
-        wanted = question.top_k + SPARE
-        found = self.retriever.find(standalone(question), collection, wanted, question.where)
+        found = self._found(question, None)
         yield from self._read(question, found, _since(started))
 
     def events_from(self, question: Question, passages: Sequence[Passage]) -> Iterator[Event]:
         """The same from the nearest of the given passages, which need not be in the store."""
         check_question(question, self.limits)
         started = time.perf_counter()
-        found = self.retriever.rank(standalone(question), passages, question.top_k + SPARE)
+        found = self._found(question, passages)
         yield from self._read(question, found, _since(started))
+
+    def _found(self, question: Question, passages: Sequence[Passage] | None) -> Found:
+        """The nearest of ``passages``, or, without any given, what the question's collection has."""
+        asked, wanted = standalone(question), question.top_k + SPARE
+        if passages is not None:
+            return self.retriever.rank(asked, passages, wanted)
+        collection = self.retriever.store.collections.get(question.collection)
+        return self.retriever.find(asked, collection, wanted, question.where)
 
     def _read(self, question: Question, found: Found, total_ms: float) -> Iterator[Event]:
         hits = distinct(found.hits, question.top_k)
@@ -179,17 +185,13 @@ class Pipeline:
 
         For fitting the ratings (benchmarks/fit_answers.py). Raises what `answer` raises.
         """
-        asked, wanted = standalone(question), question.top_k + SPARE
-        if passages is None:
-            collection = self.retriever.store.collections.get(question.collection)
-            found = self.retriever.find(asked, collection, wanted, question.where)
-        else:
-            found = self.retriever.rank(asked, passages, wanted)
-        if hits := distinct(found.hits, question.top_k):
+        if hits := distinct(self._found(question, passages).hits, question.top_k):
             prompt = self._prompt(question, hits)
             pieces = list(self.generator.stream(prompt, self.limits.max_new_tokens, NEVER))
             written = _written(pieces, prompt, hits)
-            yield from self.chooser.drafts(asked, prompt.passages, written, self._checks(question, prompt))
+            yield from self.chooser.drafts(
+                standalone(question), prompt.passages, written, self._checks(question, prompt)
+            )
 
     def _prompt(self, question: Question, hits: Sequence[Hit]) -> Prompt:
         passages = merged([hit.passage for hit in hits], self._text_of)
