@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ingest.discover import Found
 from ingest.embed import embed, headed
 from ingest.known import Known
-from ingest.reading import Event, Fresh, Reading
-from ingest.sandbox import Recipe, Worker
+from ingest.reading import Crew, Event, Fresh, Reading
+from ingest.sandbox import Recipe
 from rag.build import build_encoder
 from rag.encode import Encoder
 from rag.settings import Settings
@@ -51,7 +51,7 @@ class NodeReader:
         self._task = task
         self._cores = cores
         self._encoder: Encoder | None = None
-        self._sandboxes: list[Worker] = []
+        self._crew = Crew.of(task.recipe, cores)
 
     def hello(self) -> str:
         """Gets ready; the encoder's fingerprint, which must be the driver's. Raises ModelMissing, ModelBroken.
@@ -66,7 +66,7 @@ class NodeReader:
         task, encoder = self._task, self._encoder
         assert encoder is not None
         unseen = tuple(found.uri for found in files if not found.skipped and not os.path.lexists(found.path))
-        reading = Reading(task.recipe, task.known, task.most_bytes, self._cores, self._sandboxes)
+        reading = Reading(self._crew, task.known, task.most_bytes)
         events: list[Event] = []
         vectors = [np.zeros((0, encoder.dimension), dtype=np.float32)]
         waiting: list[Fresh] = []
@@ -82,6 +82,10 @@ class NodeReader:
                 waiting = []
         vectors.append(_embed(encoder, waiting))
         return NodeResult(tuple(events), np.concatenate(vectors), unseen)
+
+    def close(self) -> None:
+        """End the worker processes; in a cluster they end with their actor."""
+        self._crew.close()
 
 
 def _embed(encoder: Encoder, events: Sequence[Fresh]) -> NDArray[np.float32]:

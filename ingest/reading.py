@@ -10,7 +10,8 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -70,18 +71,47 @@ class Ended:
 Event = Kept | Moved | Fresh | Ended
 
 
-class Reading:
-    """One run's reading. ``events`` may be used once; call ``release`` for each Fresh event when it is done with.
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Threads that read, and the worker processes they started, for one reading or several one after the other.
 
-    ``kept``: worker processes to use, which are left running for the next reading.
+    Threads and processes are kept together because the kernel ends a worker with the thread that started it.
     """
 
-    def __init__(self, recipe: Recipe, known: Known, most_bytes: int, workers: int, kept: list[Worker] | None = None):
-        self._kept = kept
-        self._recipe = recipe
+    recipe: Recipe
+    size: int
+    threads: ThreadPoolExecutor
+    idle: list[Worker] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, recipe: Recipe, size: int) -> Crew:
+        """At most ``size`` files at a time, cut as ``recipe`` says; nothing is started yet."""
+        return cls(recipe, max(1, size), ThreadPoolExecutor(max(1, size), thread_name_prefix="reading"))
+
+    def worker(self) -> Worker:
+        """A worker that no other thread uses; put it back into ``idle``."""
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return Worker(self.recipe)
+
+    def close(self) -> None:
+        """End all processes and threads, once no reading goes on."""
+        for worker in self.idle:
+            worker.close()
+        self.threads.shutdown()
+
+
+class Reading:
+    """One run's reading by ``crew``. ``events`` may be used once; call ``release`` for each Fresh event that is done.
+
+    The crew is left running for the next reading.
+    """
+
+    def __init__(self, crew: Crew, known: Known, most_bytes: int):
+        self._crew = crew
         self._known = known
         self._most_bytes = most_bytes
-        self._workers = workers
         self._events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
         self._room = threading.Condition()
         self._waiting = 0
@@ -92,14 +122,9 @@ class Reading:
         jobs: queue.SimpleQueue[Found] = queue.SimpleQueue()
         for found in files:
             jobs.put(found)
-        threads = [
-            threading.Thread(target=self._work, args=(jobs,), daemon=True)
-            for _ in range(max(1, min(self._workers, len(files))))
-        ]
-        for thread in threads:
-            thread.start()
+        tasks = [self._crew.threads.submit(self._work, jobs) for _ in range(min(self._crew.size, len(files)))]
         try:
-            running = len(threads)
+            running = len(tasks)
             while running:
                 try:
                     event = self._events.get(timeout=0.05)
@@ -116,8 +141,7 @@ class Reading:
             with self._room:
                 self._stopped = True
                 self._room.notify_all()
-            for thread in threads:
-                thread.join()
+            wait(tasks)
 
     def release(self, event: Fresh) -> None:
         """``event`` is embedded and written: its text makes room for more."""
@@ -126,7 +150,7 @@ class Reading:
             self._room.notify_all()
 
     def _work(self, jobs: queue.SimpleQueue[Found]) -> None:
-        worker = self._worker()
+        worker = self._crew.worker()
         try:
             while not self._stopped:
                 try:
@@ -137,17 +161,8 @@ class Reading:
         except Exception as error:  # noqa: BLE001 - raised again by events(), in the thread of the run
             self._events.put(error)
         finally:
-            if self._kept is None:
-                worker.close()
-            else:
-                self._kept.append(worker)
+            self._crew.idle.append(worker)
             self._events.put(None)
-
-    def _worker(self) -> Worker:
-        try:
-            return (self._kept or []).pop()
-        except IndexError:  # none is kept, or another thread took the last
-            return Worker(self._recipe)
 
     def _file(self, worker: Worker, found: Found) -> None:
         started = time.perf_counter()

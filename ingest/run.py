@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +24,7 @@ from ingest.embed import embed, headed
 from ingest.known import Known, file_of
 from ingest.node import WINDOW, NodeResult
 from ingest.readers.names import title_of
-from ingest.reading import Ended, Event, Fresh, Kept, Moved, Reading
+from ingest.reading import Crew, Ended, Event, Fresh, Kept, Moved, Reading
 from ingest.report import Failure, IngestReport, Progress, Tally
 from ingest.sandbox import Limits, Parsed, Recipe
 from rag.encode import Encoder
@@ -158,11 +158,14 @@ class Ingester:
         if not files:
             return
         recipe = Recipe(str(self.tokenizer or ""), self.encoder.max_tokens, self.options, self.limits)
-        workers = self.workers or len(os.sched_getaffinity(0))
         if self.nodes is not None:
             self._read_on_nodes(self.nodes.read(files, recipe, run.known, self.max_bytes), run)
             return
-        reading = Reading(recipe, run.known, self.max_bytes, workers)
+        workers = self.workers or len(os.sched_getaffinity(0))
+        with closing(Crew.of(recipe, min(workers, len(files)))) as crew:
+            self._read_here(Reading(crew, run.known, self.max_bytes), files, run)
+
+    def _read_here(self, reading: Reading, files: Sequence[Found], run: _Run) -> None:
         window: list[Event] = []
         waiting = time.perf_counter()
         for event in reading.events(files):

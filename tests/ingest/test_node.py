@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +21,7 @@ from ingest.chunk import ChunkOptions
 from ingest.discover import Found
 from ingest.known import Known
 from ingest.node import NodeReader, NodeResult, NodeTask
+from ingest.reading import Fresh
 from ingest.run import Ingester, Limits
 from ingest.sandbox import Recipe
 from rag.build import Search
@@ -83,6 +87,30 @@ def test_a_file_that_is_not_on_the_node_is_told(tmp_path: Path, monkeypatch: pyt
     result = reader.read([Found(tmp_path / "elsewhere.md")])
     assert result.unseen == (str(tmp_path / "elsewhere.md"),)
     assert result.vectors.shape == (0, HashEncoder().dimension)
+
+
+def test_a_worker_process_outlives_the_batch_it_was_started_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was killed by the kernel with its thread, now and then with the next batch's file already in its hands."""
+    monkeypatch.setattr(node, "build_encoder", lambda _settings: HashEncoder())
+    started: list[int] = []
+
+    class Counted(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self.pid)
+
+    monkeypatch.setattr("ingest.sandbox.subprocess.Popen", Counted)
+    reader = NodeReader(NodeTask({}, Recipe("", 256, ChunkOptions(), Limits()), Known({}, {}, {}, {}), 1000), 1)
+    reader.hello()
+    for number in range(3):
+        file = tmp_path / f"{number}.md"
+        file.write_text(f"The valve {number} opens at nine bar.")
+        assert any(isinstance(event, Fresh) for event in reader.read([Found(file)]).events)
+        time.sleep(0.3)
+    assert len(started) == 1
+    reader.close()
 
 
 def test_ray_that_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,15 @@ def assert_same(found: Sequence[tuple[object, ...]], expected: Sequence[tuple[ob
 
     Not to the last bit: one run of several gave a vector other bytes, and it was not found out why.
     """
-    assert [row[:-1] for row in found] == [row[:-1] for row in expected]
-    for (*_, ours), (*_, theirs) in zip(found, expected, strict=True):
-        if isinstance(ours, bytes) and isinstance(theirs, bytes):
-            cosine = float(np.frombuffer(ours, np.float32) @ np.frombuffer(theirs, np.float32))
+    ours, theirs = ([row[:-1] for row in kept] for kept in (found, expected))
+    differing = [pair for pair in zip_longest(ours, theirs) if pair[0] != pair[1]]
+    assert not differing[:3], f"{len(ours)} rows, {len(theirs)} expected, {len(differing)} differ"
+    for (*_, one), (*_, other) in zip(found, expected, strict=True):
+        if isinstance(one, bytes) and isinstance(other, bytes):
+            cosine = float(np.frombuffer(one, np.float32) @ np.frombuffer(other, np.float32))
             assert cosine > 0.999
         else:
-            assert ours == theirs
+            assert one == other
 
 
 def test_a_node_killed_in_the_middle_costs_nothing(
