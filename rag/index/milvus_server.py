@@ -24,6 +24,9 @@ POSITION = -1  # the id of the entity that says how far the collection is
 BATCH = 2_000  # vectors of one call; well below the 64 MB that one may have
 FILTER_IDS = 10_000  # ids that one expression names
 TIMEOUT_S = 30.0
+# pymilvus would ping every 10 s, and a server of gRPC's usual settings, as milvus-lite's, hangs up on who pings more
+# often than every 5 minutes. That a server is gone is found by the time limit of a call.
+_CHANNEL = {"grpc.keepalive_time_ms": 330_000, "grpc.keepalive_permit_without_calls": False}
 _PROBES, _BEAM = 32, 128  # lists that a search looks into, and candidates that a graph keeps
 _LISTS = 1024
 
@@ -177,7 +180,7 @@ def connect(url: str) -> Any:
     for noisy in ("pymilvus", "grpc._server"):  # they would print what is raised as well, and what milvus-lite lacks
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     with translated(hidden(url)):
-        return MilvusClient(url, timeout=TIMEOUT_S)
+        return MilvusClient(url, timeout=TIMEOUT_S, grpc_options=_CHANNEL)
 
 
 @contextmanager

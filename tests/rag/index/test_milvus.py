@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.index import IndexOptions, milvus, milvus_server, open_index
+from rag.index import IndexOptions, milvus, open_index
 from rag.index.milvus import MilvusIndex
-from rag.index.milvus_server import index_kind
+from rag.index.milvus_server import MilvusCollection, connect, index_kind
 from rag.store import Collection, Store
 from rag.types import IndexBroken
 from tests.rag.index.rows import DIMENSION, clustered, put
+from tests.servers import milvus_server
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,24 @@ def assert_exact(index: MilvusIndex, store: Store, collection: Collection, k: in
     np.testing.assert_allclose(found, np.take_along_axis(scores, order, axis=1), atol=1e-6)
 
 
+def test_a_server_is_not_pinged_more_often_than_servers_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pymilvus pings every 10 s; after some a server hangs up ("Too many pings"), and a call on its way fails."""
+    import grpc
+
+    seen: list[dict[str, Any]] = []
+    channel = grpc.insecure_channel
+
+    def recorded(address: str, options: Any = None, **others: Any) -> Any:
+        seen.append(dict(options))
+        return channel(address, options=options, **others)
+
+    monkeypatch.setattr(grpc, "insecure_channel", recorded)
+    with milvus_server(tmp_path / "data") as url:
+        assert connect(url).list_collections() == []
+    assert seen
+    assert all(options["grpc.keepalive_time_ms"] >= 300_000 for options in seen)
+
+
 def test_search_equals_brute_force_through_every_change(
     index: MilvusIndex, store: Store, collection: Collection
 ) -> None:
@@ -88,7 +107,7 @@ def test_another_process_sees_changes_and_writes_none_twice(
     other = MilvusIndex(server, other_store, IndexOptions("exact"))
     key = put(store, collection, "/b", clustered(20, 2))
     assert_exact(other, other_store, collection)
-    monkeypatch.setattr(milvus_server.MilvusCollection, "put", lambda *_: pytest.fail("written twice"))
+    monkeypatch.setattr(MilvusCollection, "put", lambda *_: pytest.fail("written twice"))
     assert_exact(index, store, collection)
     store.documents.delete(key)
     assert_exact(other, other_store, collection)
