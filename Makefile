@@ -1,19 +1,19 @@
 # setup: environment and requirements    demo: three questions over examples/    test: the default suite
 # check: lint, types, slow, browser and database tests    lint: ruff and mypy alone
-# long: what takes many minutes, and what has to do with rows and vectors on PostgreSQL and Milvus instead of SQLite and FAISS
+# servers: what has to do with rows or vectors, on PostgreSQL and Milvus instead of SQLite and FAISS    long: what takes many minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What has to do with rows or vectors, run on PostgreSQL and Milvus as well
 SERVER_TESTS := tests/rag/test_store.py tests/rag/test_filter.py tests/rag/test_retrieve.py tests/rag/test_pipeline.py \
-	tests/rag/index/test_vector_index.py tests/ingest/test_run.py tests/ingest/test_changes.py tests/api tests/eval
+	tests/rag/index/test_vector_index.py tests/ingest/test_run.py tests/ingest/test_changes.py \
+	$(addprefix tests/api/test_,ask.py documents.py search.py server.py) tests/eval/test_suite_run.py tests/eval/test_generate.py
 DEMO := ANSWERABLE_HOME=$(CURDIR)/.answerable $(BIN)/answerable
 # The third is not answered anywhere in examples/
 DEMO_QUESTIONS := "How many days of paid annual leave do full-time employees have in 2026?" \
 	"What supply voltage does the Skua 400 need?" \
 	"How much does the company contribute to the cost of childcare?"
 
-.PHONY: setup demo test check long lint format
+.PHONY: setup demo test check servers long lint format
 
 setup: $(VENV)/.ready
 
@@ -31,7 +31,7 @@ demo: setup
 	@printf '\nAsk your own: ANSWERABLE_HOME=.answerable $(BIN)/answerable ask "..."\n'
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=20
 
 lint: setup
 	$(BIN)/ruff check .
@@ -39,11 +39,13 @@ lint: setup
 	$(BIN)/mypy .
 
 check: lint
-	$(BIN)/python -m pytest -m "(slow or browser or postgres) and not long"
+	$(BIN)/python -m pytest -m "(slow or browser or postgres) and not long" --durations=20
+
+servers: setup
+	ANSWERABLE_TEST_BACKEND=servers $(BIN)/python -m pytest --durations=10 $(SERVER_TESTS)
 
 long: setup
 	ANSWERABLE_TEST_SCALE=1 ANSWERABLE_TEST_COPY=2500 $(BIN)/python -m pytest -m long
-	ANSWERABLE_TEST_BACKEND=servers $(BIN)/python -m pytest $(SERVER_TESTS)
 
 format: setup
 	$(BIN)/ruff format .

@@ -20,12 +20,12 @@ from rag.types import Answer, Question
 from tests.servers import PostgresServer, milvus_server
 
 ROOT = Path(__file__).resolve().parents[2]
-QUESTIONS = int(os.environ.get("ANSWERABLE_TEST_QUESTIONS", "40"))
+QUESTIONS = int(os.environ.get("ANSWERABLE_TEST_QUESTIONS", "12"))
 
 
 @pytest.mark.models
 @pytest.mark.postgres
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_the_golden_questions_get_the_same_answers(models_home: Path, tmp_path: Path, postgres: PostgresServer) -> None:
     home = tmp_path / "home"
