@@ -71,7 +71,7 @@ def test_two_replicas_two_ingests_and_a_restart(home: tuple[Path, PostgresServer
         clients.append(threading.Thread(target=delete_some, args=(urls, seen)))
         for client in clients:
             client.start()
-        time.sleep(3)
+        wait_for_both(urls[0])
         postgres.stop()
         time.sleep(2)
         postgres.start()
@@ -95,6 +95,17 @@ def write_files(folder: Path) -> list[Path]:
         target = folders[2] if number < SHARED else folders[number % 2]
         (target / f"{number}.txt").write_text(f"Item k{number} costs {number} pounds. It weighs {number} grams.")
     return folders
+
+
+def wait_for_both(url: str) -> None:
+    """Until both ingests have written something: on a busy machine their start takes long."""
+    until = time.monotonic() + START_S
+    uris: list[str] = []
+    while not all(any(f"/{folder}/" in uri for uri in uris) for folder in ("one", "two")):
+        assert time.monotonic() < until, "the ingests did not begin"
+        time.sleep(0.2)
+        listed = httpx.get(f"{url}/v1/documents", params={"limit": 1000}, timeout=60).json()
+        uris = [row["uri"] for row in listed["documents"]]
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
