@@ -8,13 +8,14 @@ ACL 2019, for the idea; each test here is one that the service makes anyway.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from eval.question_rules import Draft
 from rag.answers import normalise, token_f1
 from rag.pipeline import SPARE, Pipeline
 from rag.select import distinct
+from rag.sentences import sentences
 from rag.store.collections import Collection
 from rag.types import Answer, Hit, Passage, Question, Verdict
 from rag.words import read_words
@@ -23,18 +24,20 @@ LEAST_WORDS = 3  # stems that a question must have to say what it is about
 SAME_F1 = 0.6
 NO_ANSWER = 0.5  # the reader's probability of "none" from which on other passages are taken to lack the answer
 NEAR = 0.35  # least cosine of a passage that a question without an answer is to be asked of
+RIVAL = 0.6  # share of a question's stems from which on another sentence speaks of the same thing
 _DEPTH = 20
 
 # Why a draft is left out, in the order of the tests; KEPT is none of them.
 KEPT = "kept"
-VAGUE, NOT_FOUND, READ, ANSWERED, UNSUPPORTED = (
+VAGUE, NOT_FOUND, RIVALLED, READ, ANSWERED, UNSUPPORTED = (
     "vague",
     "not found",
+    "told otherwise elsewhere",
     "read otherwise",
     "answered otherwise",
     "unsupported",
 )
-REASONS = (VAGUE, NOT_FOUND, READ, ANSWERED, UNSUPPORTED)
+REASONS = (VAGUE, NOT_FOUND, RIVALLED, READ, ANSWERED, UNSUPPORTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class RoundTrip:
         hits = distinct(self._find(draft.question, self.top_k + SPARE), self.top_k)
         if not any(holds(hit.passage, candidate) for hit in hits):
             return Outcome(NOT_FOUND)
+        if self._rivalled(candidate):
+            return Outcome(RIVALLED)
         if not self._reads(draft, [hit.passage for hit in hits]):
             return Outcome(READ)
         answer = self.pipeline.answer(Question(draft.question, self.collection.name, (), self.top_k))
@@ -97,6 +102,19 @@ class RoundTrip:
         reading = self.pipeline.reader.read(candidate.draft.question, passages, n_best=1)
         return passages if reading.no_answer >= NO_ANSWER else ()
 
+    def _rivalled(self, candidate: Candidate) -> bool:
+        """Whether another sentence near the question gives another number of the same unit: "seven years"."""
+        told = read_words(candidate.draft.answer).quantities
+        if not told:
+            return False
+        asked = read_words(candidate.draft.question).stems
+        for hit in self._find(candidate.draft.question, _DEPTH):
+            for sentence in other_sentences(hit.passage, candidate):
+                words = read_words(sentence)
+                if len(asked & words.stems) >= RIVAL * len(asked) and differ(told, words.quantities):
+                    return True
+        return False
+
     def _find(self, question: str, k: int) -> Sequence[Hit]:
         return self.pipeline.retriever.find(question, self.collection, k).hits
 
@@ -113,6 +131,20 @@ def holds(passage: Passage, candidate: Candidate) -> bool:
     own = candidate.passage
     first, last = own.start + candidate.start, own.start + candidate.end
     return passage.document_id == own.document_id and passage.start <= first and last <= passage.end
+
+
+def other_sentences(passage: Passage, candidate: Candidate) -> Iterator[str]:
+    """The sentences of a passage but for the candidate's evidence."""
+    own = candidate.passage
+    first, last = own.start + candidate.start - passage.start, own.start + candidate.end - passage.start
+    for start, end in sentences(passage.text):
+        if passage.document_id != own.document_id or end <= first or last <= start:
+            yield passage.text[start:end]
+
+
+def differ(ours: frozenset[tuple[str, str]], theirs: frozenset[tuple[str, str]]) -> bool:
+    """Whether two sets of (number, unit) share a unit but no quantity."""
+    return not ours & theirs and not {unit for _, unit in ours}.isdisjoint(unit for _, unit in theirs)
 
 
 def same_answer(said: str, gold: str) -> bool:

@@ -16,7 +16,7 @@ from cli.generate import review
 from eval.generate import Maker, Plan, Tally, candidates_of
 from eval.question_rules import Draft
 from eval.question_sets import read_set, replace_set, reviewed, to_review, write_rows
-from eval.round_trip import ANSWERED, KEPT, NOT_FOUND, VAGUE, Candidate, RoundTrip, same_answer
+from eval.round_trip import ANSWERED, KEPT, NOT_FOUND, RIVALLED, VAGUE, Candidate, RoundTrip, same_answer
 from ingest.build import build_ingester
 from rag.build import build_pipeline, build_search
 from rag.datafiles import read_qa
@@ -78,6 +78,23 @@ def test_each_test_of_the_round_trip_can_fail(trip: RoundTrip) -> None:
     assert outcome("How long does the ferry crossing to the island take?", "90 days") == NOT_FOUND
 
 
+def test_a_quantity_that_another_sentence_gives_otherwise_is_not_asked_for(tmp_path: Path) -> None:
+    shelf = Shelf.open(tmp_path)
+    texts = {
+        "manual.md": "Spare parts are available for ten years after the end of production.",
+        "minutes.md": "Spare parts remain available for seven years after that.",
+    }
+    shelf.put(texts)
+    rows, tally = made(RoundTrip(shelf.pipeline(), shelf.store.collections.get("default"), 2), Plan(5, 0.0))
+    assert rows == [] and tally.outcomes[RIVALLED] == 1
+
+
+def test_a_sentence_cut_within_a_word_makes_nothing() -> None:
+    text = "A row constructor can include the syntax rowvalue.*, which expands."
+    passage = Passage(1, "d", "t", "u", 0, len(text), text)
+    assert list(candidates_of(passage, frozenset())) == []
+
+
 def test_a_question_with_two_answers_is_not_asked(tmp_path: Path) -> None:
     shelf = Shelf.open(tmp_path)
     shelf.put({"old.md": "The lodge dryer token costs 1.00 EUR.", "new.md": "The lodge dryer token costs 1.40 EUR."})
@@ -109,7 +126,7 @@ def test_candidates_know_their_characters() -> None:
     passage = Passage(1, "d", "t", "u", 0, len(text), text)
     found = {one.draft.question: text[one.start : one.end] for one in candidates_of(passage, frozenset())}
     assert found["For how many days are door logs kept?"] == "Door logs are kept for 90 days."
-    assert found["What is the weight of Skua 200?"] == "Product: Skua 200 | Weight: 1.4 kg"
+    assert found["What is the weight of Skua 200 according to t?"] == "Product: Skua 200 | Weight: 1.4 kg"
 
 
 @pytest.mark.parametrize("plan", [Plan(0), Plan(5, 0.9), Plan(5, float("nan"))])
