@@ -32,6 +32,7 @@ from eval.question_words import (
     ENDS_BADLY,
     FINITE,
     FOLLOWS,
+    HEDGES,
     JOINS,
     LEADS,
     LEANS,
@@ -98,7 +99,9 @@ def _of_be(clause: _Clause) -> Iterator[Draft]:
     is_thing = re.fullmatch(r"(?:the|an?) [\w'’ -]+|[A-Z][\w'’.-]*(?: [A-Z][\w'’.-]*)*", answer) is not None
     if clause.aux not in ("is", "was", "are", "were") or not (is_quantity or (is_thing and len(answer.split()) <= 9)):
         return
-    if is_thing and re.match(r"the same\b|(?:the|an?) .* (?:of which|to|that|and|for)$", answer):
+    if is_thing and (VAGUE.match(answer) or re.match(r"[a-z-]+ing ", clause.subject)):
+        return
+    if is_thing and re.match(r"the (?:same|most)\b|(?:the|an?) .* (?:of which|to|that|and|for)$", answer):
         return
     if re.match(r"(?:the|an?) \S+ ", clause.subject) or (is_quantity and clause.subject.startswith("the ")):
         yield Draft(f"What {clause.aux} {clause.subject}?", answer, "be")
@@ -190,8 +193,10 @@ def _of_verbs(line: str, names: frozenset[str]) -> Iterator[Draft]:
 def _of_object(subject: str, verb: str, rest: str) -> Iterator[Draft]:
     """ "The VPN protects every connection." -> "What does the VPN protect?" """
     answer = _first_part(rest)
-    if rest[len(answer) :].startswith((" and ", ", ", " (")):
-        return  # the rest of a list, without which the answer is half of it
+    if rest[len(answer) :].startswith((" and ", ", ", " (", " which ")):
+        return  # the rest of a list or thing, without which the answer is half of it
+    if re.fullmatch(r"the [a-z-]+|[a-z-]+ing .+", subject) or re.fullmatch(r"the [a-z-]+", answer):
+        return  # "the precision": which? "creating a rule": where?
     thing = re.match(r"(?:the|an?|each|every|all|information|data|[A-Z][\w-]+) ", answer)
     if not thing or not 2 <= len(answer.split()) <= 14 or ENDS_BADLY.search(answer) or LEANS.search(f" {answer} "):
         return
@@ -220,12 +225,12 @@ def _of_count(subject: str, verb: str, rest: str) -> Iterator[Draft]:
 def _asking(subject: str) -> str:
     """ "Who" for people, else "What"; "the password for each user" is no person."""
     head = re.split(r" (?:of|for|in|on|at|by|from|to|with) ", subject)[0]
-    return "Who" if PEOPLE.search(f" {head} ") else "What"
+    return "Who" if PEOPLE.match(head) else "What"
 
 
 def _says_enough(draft: Draft) -> bool:
     """Whether a draft points to nothing outside itself, and its answer tells more than its question."""
-    if LEANS_ON_ONE.search(f"{draft.question} {draft.answer}"):
+    if LEANS_ON_ONE.search(f"{draft.question} {draft.answer}") or HEDGES.search(draft.question):
         return False
     asked, told = read_words(draft.question), read_words(draft.answer)
     fresh = told.stems - asked.stems

@@ -8,6 +8,7 @@ ACL 2019, for the idea; each test here is one that the service makes anyway.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,11 +22,14 @@ from rag.types import Answer, Hit, Passage, Question, Verdict
 from rag.words import read_words
 
 LEAST_WORDS = 3  # stems that a question must have to say what it is about
+LEAST_WORDS_OF_A_PREDICATE = 4
 SAME_F1 = 0.6
 NO_ANSWER = 0.5  # the reader's probability of "none" from which on other passages are taken to lack the answer
 NEAR = 0.35  # least cosine of a passage that a question without an answer is to be asked of
 RIVAL = 0.6  # share of a question's stems from which on another sentence speaks of the same thing
 _DEPTH = 20
+_NAME = re.compile(r"\w[_/.-]\w|[A-Z]{2}")  # beside what begins with a capital: a file, a setting, a command
+_MODAL = frozenset({"may", "might", "must"})
 
 # Why a draft is left out, in the order of the tests; KEPT is none of them.
 KEPT = "kept"
@@ -69,7 +73,7 @@ class RoundTrip:
     def test(self, candidate: Candidate) -> Outcome:
         """The tests in order of their cost, up to the first that fails. Raises what Pipeline.answer raises."""
         draft = candidate.draft
-        if len(read_words(draft.question).stems) < LEAST_WORDS:
+        if is_vague(draft):
             return Outcome(VAGUE)
         hits = distinct(self._find(draft.question, self.top_k + SPARE), self.top_k)
         if not any(holds(hit.passage, candidate) for hit in hits):
@@ -124,6 +128,17 @@ class RoundTrip:
             return True
         spans = self.pipeline.reader.read(draft.question, passages, n_best=1).spans
         return bool(spans) and same_answer(spans[0].text, draft.answer)
+
+
+def is_vague(draft: Draft) -> bool:
+    """Whether a question has too few words to say what it is about.
+
+    One for a subject ("What may be kept in the corridor?") has only its predicate, so it needs more of them, or a name.
+    """
+    words = read_words(draft.question)
+    if draft.rule != "subject" or words.names or words.numbers or _NAME.search(draft.question):
+        return len(words.stems) < LEAST_WORDS
+    return len(words.stems - _MODAL) < LEAST_WORDS_OF_A_PREDICATE
 
 
 def holds(passage: Passage, candidate: Candidate) -> bool:

@@ -16,7 +16,7 @@ from cli.generate import review
 from eval.generate import Maker, Plan, Tally, candidates_of
 from eval.question_rules import Draft
 from eval.question_sets import read_set, replace_set, reviewed, to_review, write_rows
-from eval.round_trip import ANSWERED, KEPT, NOT_FOUND, RIVALLED, VAGUE, Candidate, RoundTrip, same_answer
+from eval.round_trip import ANSWERED, KEPT, NOT_FOUND, RIVALLED, VAGUE, Candidate, RoundTrip, is_vague, same_answer
 from ingest.build import build_ingester
 from rag.build import build_pipeline, build_search
 from rag.datafiles import read_qa
@@ -87,6 +87,22 @@ def test_a_quantity_that_another_sentence_gives_otherwise_is_not_asked_for(tmp_p
     shelf.put(texts)
     rows, tally = made(RoundTrip(shelf.pipeline(), shelf.store.collections.get("default"), 2), Plan(5, 0.0))
     assert rows == [] and tally.outcomes[RIVALLED] == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "rule", "vague"),
+    [
+        ("How long?", "number", True),
+        ("What may be kept in the corridor?", "subject", True),
+        ("What may be kept in the corridor of the laboratory?", "subject", True),
+        ("What may be kept in the corridor of the Skua laboratory?", "subject", False),
+        ("Who may work from home up to three days a week?", "subject", False),
+        ("What can be edited with pg_dump?", "subject", False),
+        ("For how many days are door logs kept?", "number", False),
+    ],
+)
+def test_what_is_vague(question: str, rule: str, vague: bool) -> None:
+    assert is_vague(Draft(question, "x", rule)) is vague
 
 
 def test_a_sentence_cut_within_a_word_makes_nothing() -> None:

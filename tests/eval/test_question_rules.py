@@ -68,6 +68,13 @@ def test_a_sentence_gives_its_question(sentence: str, question: str, answer: str
         "Whatever data was in the column is kept for ten days.",
         "Samples of both positions can be sent free of charge.",
         "Information about stopping the server can be found in Section 19.5.",
+        "The precision represents the maximum number of digits.",
+        "More information can be found in the examples directory of the package.",
+        "The locales package contains the directory under which the files are stored.",  # half an answer
+        "The Debian package is not only an archive of files.",
+        "Using the graphical interface can thus accelerate the deployment of services.",
+        "Looking up an exact package name is the search of choice.",
+        "The remaining five input formats are not part of any standard.",
         "CREATE PARSER creates a new parser.",  # the answer tells no more than the question
         "",
         "x " * 500 + ".",
@@ -100,6 +107,12 @@ def test_the_name_of_a_setting_is_the_whole_of_its_heading() -> None:
 def test_who_is_asked_for_people_alone() -> None:
     assert "What is stored in the pg_authid system catalog?" in made(
         "The password for each database user is stored in the pg_authid system catalog."
+    )
+    assert "What is done with the semanage user command?" in made(
+        "Creating a new user identity is done with the semanage user command."
+    )
+    assert "Who is elected by the members for four years?" in made(
+        "Ms Rennick is elected by the members for four years."
     )
 
 
