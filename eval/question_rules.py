@@ -38,6 +38,7 @@ from eval.question_words import (
     LEANS,
     LEANS_ON_ONE,
     MEASURES,
+    NO_THING,
     NUMBER,
     ONE_OF_MANY,
     PEOPLE,
@@ -74,7 +75,7 @@ def drafts_of_sentence(sentence: str, heading: str, names: frozenset[str]) -> It
     ``heading``: the path that the sentence stands under. ``names``: words that the collection writes with a capital
     within sentences too; any other subject loses the capital of a sentence's start.
     """
-    yield from (draft for draft in _drafts(sentence, heading, names) if _says_enough(draft))
+    yield from (draft for draft in _drafts(sentence, heading, names) if says_enough(draft))
 
 
 def _drafts(sentence: str, heading: str, names: frozenset[str]) -> Iterator[Draft]:
@@ -169,10 +170,12 @@ def _of_negation(clause: _Clause) -> Iterator[Draft]:
 
 
 def _of_default(line: str, heading: str) -> Iterator[Draft]:
-    """ "The default is 10." under the heading "name (integer)" -> "What is the default of name?" """
+    """ "The default is 10." under "Writing > name (integer)" -> "What is the default of name according to Writing?" """
     found, name = DEFAULT.fullmatch(line), SETTING.search(heading)
     if found and name:
-        yield Draft(f"What is the default of {name['name']}?", found["answer"].strip(), "default")
+        title, _, rest = heading.partition(" > ")
+        of = f" according to {unnumbered(title)}" if rest else ""
+        yield Draft(f"What is the default of {name['name']}{of}?", found["answer"].strip(), "default")
 
 
 def _of_verbs(line: str, names: frozenset[str]) -> Iterator[Draft]:
@@ -193,9 +196,13 @@ def _of_verbs(line: str, names: frozenset[str]) -> Iterator[Draft]:
 def _of_object(subject: str, verb: str, rest: str) -> Iterator[Draft]:
     """ "The VPN protects every connection." -> "What does the VPN protect?" """
     answer = _first_part(rest)
-    if rest[len(answer) :].startswith((" and ", ", ", " (", " which ")):
-        return  # the rest of a list or thing, without which the answer is half of it
-    if re.fullmatch(r"the [a-z-]+|[a-z-]+ing .+", subject) or re.fullmatch(r"the [a-z-]+", answer):
+    if rest[len(answer) :].startswith((" and ", ", ", " (", " which ", " if ", " when ", " unless ")):
+        return  # the rest of a list, or a condition, without which the answer is half of it
+    if (
+        re.fullmatch(r"the [a-z-]+|[a-z-]+ing .+", subject)
+        or re.fullmatch(r"the [a-z-]+", answer)
+        or NO_THING.match(answer)
+    ):
         return  # "the precision": which? "creating a rule": where?
     thing = re.match(r"(?:the|an?|each|every|all|information|data|[A-Z][\w-]+) ", answer)
     if not thing or not 2 <= len(answer.split()) <= 14 or ENDS_BADLY.search(answer) or LEANS.search(f" {answer} "):
@@ -228,13 +235,18 @@ def _asking(subject: str) -> str:
     return "Who" if PEOPLE.match(head) else "What"
 
 
-def _says_enough(draft: Draft) -> bool:
+def says_enough(draft: Draft) -> bool:
     """Whether a draft points to nothing outside itself, and its answer tells more than its question."""
     if LEANS_ON_ONE.search(f"{draft.question} {draft.answer}") or HEDGES.search(draft.question):
         return False
     asked, told = read_words(draft.question), read_words(draft.answer)
     fresh = told.stems - asked.stems
     return bool(told.numbers - asked.numbers) or not told.stems or 2 * len(fresh) > len(told.stems)
+
+
+def unnumbered(title: str) -> str:
+    """A title without the number of its chapter: "20.3. Connections"."""
+    return re.sub(r"^(?:[A-Z]|\d+)(?:\.\d+)*\. ", "", title)
 
 
 def _first_part(text: str) -> str:
@@ -252,6 +264,7 @@ def _names(subject: str) -> bool:
         and not ENDS_BADLY.search(subject)
         and not ONE_OF_MANY.search(subject)
         and not LEANS.search(f" {subject} ")
+        and not re.match(r"[A-Z][a-z]+s (?:the|an?) ", subject)  # a verb without a subject: "Sets the time"
         and not (words[0].endswith("ly") and words[0].istitle())  # an adverb: "Similarly we"
         and (len(words) > 1 or subject[0].isupper())
     )

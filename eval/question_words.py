@@ -71,7 +71,11 @@ _POINTERS = any_of(
     example remaining"""
 )
 LEANS = re.compile(rf" (?:{_POINTERS}) ", re.IGNORECASE)
-_COMPARED = any_of("value similar further third second more better good common very safer bit")
+_COMPARED = any_of(
+    "value lower higher larger smaller zero lot similar further third second more better good common very safer bit"
+)
+# A thing, but none that a reader could name: "a lot of code".
+NO_THING = re.compile(rf"an? (?:{_COMPARED})\b")
 # A subject may not begin with these: it would name nothing by itself.
 _FIRST = any_of(
     """its? they their them this that these those he she his her we our you your i my there here such both each some
@@ -95,7 +99,7 @@ _ONE_OF_MANY = any_of(
     file message string text list row result item entry script test configuration
     condition case step limit example output input query object method"""
 )
-_WIDE = any_of("work information process operation version machine")
+_WIDE = any_of("work information process operation version machine time")
 ONE_OF_MANY = re.compile(rf"\b[Tt]he (?:[a-z-]+ ){{0,2}}(?:{_ONE_OF_MANY}|{_WIDE})$")
 LEANS_ON_ONE = re.compile(
     rf"\bthe (?:{_ONE_OF_MANY})\b(?! (?:of|[A-Z]|\w*[_\d]))|\b(?:Section|Appendix|Chapter|Table|Figure) [A-Z\d]"

@@ -14,13 +14,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from eval.question_rules import Draft
+from eval.question_rules import Draft, says_enough, unnumbered
 from eval.question_words import ASKS_FOR_PEOPLE, NO_COLUMN, PLURAL, RANGE
 
 Cells = list[tuple[str, str]]
 _SEPARATOR = " | "
 _LONGEST = 8  # words of a name or a value, and cells of a row
-_NUMBERED = re.compile(r"^(?:[A-Z]|\d+)(?:\.\d+)*\. ")  # of a chapter, in its title
 
 
 def drafts_of_rows(text: str, title: str) -> Iterator[tuple[Draft, int, int]]:
@@ -35,8 +34,7 @@ def drafts_of_rows(text: str, title: str) -> Iterator[tuple[Draft, int, int]]:
             widths[cells[0][0]].add(len(cells))
     for cells, start, end in rows:
         if len(cells) > 1 and len(widths[cells[0][0]]) == 1:
-            for draft in drafts_of_row(cells, title):
-                yield draft, start, end
+            yield from ((draft, start, end) for draft in drafts_of_row(cells, title) if says_enough(draft))
 
 
 def cells_of(line: str) -> Cells:
@@ -52,7 +50,7 @@ def drafts_of_row(cells: Cells, title: str) -> Iterator[Draft]:
     """The questions of one row."""
     (_, subject), *others = cells
     names = [name for name, _ in cells]
-    told = _NUMBERED.sub("", title)
+    told = unnumbered(title)
     if len(cells) > _LONGEST or not _is_label(subject) or RANGE.match(subject) or len(set(names)) < len(names):
         return
     for name, value in others:

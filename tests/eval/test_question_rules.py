@@ -75,6 +75,11 @@ def test_a_sentence_gives_its_question(sentence: str, question: str, answer: str
         "Using the graphical interface can thus accelerate the deployment of services.",
         "Looking up an exact package name is the search of choice.",
         "The remaining five input formats are not part of any standard.",
+        "A lower number represents a higher priority.",
+        "The minimum wait time is ten seconds.",
+        "The standard Python distribution includes a lot of additional code.",
+        "The NULLIF function returns a null value if both arguments are equal.",
+        "Sets the time the robots file was last fetched to the current time.",
         "CREATE PARSER creates a new parser.",  # the answer tells no more than the question
         "",
         "x " * 500 + ".",
@@ -92,14 +97,15 @@ def test_what_must_not_be_is_asked_with_may() -> None:
 
 
 def test_the_default_of_a_setting_is_named_by_its_heading() -> None:
-    asked = made("The default is 10 milliseconds.", "Settings > wal_writer_delay (integer)")
-    assert asked == {"What is the default of wal_writer_delay?": "10 milliseconds"}
+    asked = made("The default is 10 milliseconds.", "20.5. Settings > wal_writer_delay (integer)")
+    assert asked == {"What is the default of wal_writer_delay according to Settings?": "10 milliseconds"}
+    assert made("The default is 9.", "wal_writer_delay (integer)") == {"What is the default of wal_writer_delay?": "9"}
     assert made("The default is 10 milliseconds.", "Settings") == {}
 
 
 def test_the_name_of_a_setting_is_the_whole_of_its_heading() -> None:
     assert made("The default is 0.", "Modules > auth_delay.milliseconds (integer)") == {
-        "What is the default of auth_delay.milliseconds?": "0"
+        "What is the default of auth_delay.milliseconds according to Modules?": "0"
     }
     assert made("The default is 0.", "F.3. auth_delay") == {}
 

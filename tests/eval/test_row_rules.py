@@ -45,6 +45,7 @@ def test_rows_know_their_characters() -> None:
         "Length: 1 to 3 working days | Notice: 1 week",  # a condition, no name
         "Quantity: Humidity 0 to 100 % | Range: 1.5 %",
         "Absence: short leave | Who approves: Line manager",  # half a question
+        "Method: HEAD | Enum name: HEAD",  # tells no more than the question
         "Question: Server name | Answer: localhost",
         "Algorithm: xdes | Salt bits: 24",  # a list
         "Name: int_ops | Operator: <\nName: >",  # rows of unequal length: cells were joined
