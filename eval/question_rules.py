@@ -259,6 +259,7 @@ def _names(subject: str) -> bool:
     words = subject.split()
     return (
         1 <= len(words) <= 10
+        and not re.search(r"\b([\w-]{4,})\b.* \1\b", subject)  # cells read as one: "typnotnull bool typnotnull"
         and not VAGUE.match(subject)
         and not CLAUSE.search(f" {subject} ")
         and not ENDS_BADLY.search(subject)

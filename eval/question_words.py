@@ -82,7 +82,8 @@ _FIRST = any_of(
     many most all any one another others? if when where while because as since after before although however but and or
     so then thus for in on at by to from with without below above during until of not no only also the_same note what
     which who how why even within later earlier either neither several certain whether once unless see use please
-    otherwise therefore hence instead furthermore moreover whatever more further details table figure chapter section"""
+    otherwise therefore hence instead furthermore moreover whatever more further additional details table
+    figure chapter section"""
 )
 _EMPTY = any_of(
     """default value result following former latter other first second last next above current reason number function
@@ -107,12 +108,13 @@ LEANS_ON_ONE = re.compile(
 PLURAL = re.compile(r"[a-z]{2,}(?<![sui])s$")  # "bits", not "class", "status", "basis"
 _PERSONS = any_of("owner author approver head lead manager contact editor chair translator")
 ASKS_FOR_PEOPLE = re.compile(rf"(?:{_PERSONS})$")
+_ENDS_OPEN = any_of("in of for by to at on with taken used")
 # A column that no one thing can be asked for by: half a question, a list, a remark.
 _NO_COLUMN = any_of(
     """who what when where which why how you we used due for in on by is has examples? notes? remarks?
     comments? answers? inputs? outputs? results?"""
 )
-NO_COLUMN = re.compile(rf"(?:{_NO_COLUMN})\b|.*[,\[(]", re.IGNORECASE)
+NO_COLUMN = re.compile(rf"(?:{_NO_COLUMN})\b|.*[,\[(]|.* (?:{_ENDS_OPEN})$", re.IGNORECASE)
 # Begins, or is, no name but a condition: "1 to 3 working days", "below 97 %", "humidity 0 to 100 %".
 _BOUNDS = any_of("above below under over less more up down from until at any all other")
 RANGE = re.compile(rf"[^A-Za-z_./$]|(?:{_BOUNDS})\b|.*(?:\d to \d|[%<>=])", re.IGNORECASE)

@@ -92,7 +92,8 @@ class RoundTrip:
     def without_its_document(self, candidate: Candidate) -> tuple[Passage, ...]:
         """The nearest passages of other documents, where they are near and lack the answer; else none.
 
-        The reader must hold it likelier than not that they do, and none may hold the answer's words.
+        The reader must hold it likelier than not that they do, and none may hold the answer's words, nor a sentence
+        that speaks of the same thing with half of them.
         """
         own = candidate.passage.document_id
         hits = [hit for hit in self._find(candidate.draft.question, _DEPTH) if hit.passage.document_id != own]
@@ -102,6 +103,8 @@ class RoundTrip:
             return ()
         wanted = normalise(candidate.draft.answer)
         if wanted in ("yes", "no") or any(f" {wanted} " in f" {normalise(one.text)} " for one in passages):
+            return ()
+        if any(tells(sentence, candidate.draft) for one in passages for sentence in other_sentences(one, candidate)):
             return ()
         reading = self.pipeline.reader.read(candidate.draft.question, passages, n_best=1)
         return passages if reading.no_answer >= NO_ANSWER else ()
@@ -133,10 +136,11 @@ class RoundTrip:
 def is_vague(draft: Draft) -> bool:
     """Whether a question has too few words to say what it is about.
 
-    One for a subject ("What may be kept in the corridor?") has only its predicate, so it needs more of them, or a name.
+    One for a subject ("What may be kept in the corridor?") has only its predicate, and one for a reason leans on what
+    went before, so they need more of them, or a name.
     """
     words = read_words(draft.question)
-    if draft.rule != "subject" or words.names or words.numbers or _NAME.search(draft.question):
+    if draft.rule not in ("subject", "reason") or words.names or words.numbers or _NAME.search(draft.question):
         return len(words.stems) < LEAST_WORDS
     return len(words.stems - _MODAL) < LEAST_WORDS_OF_A_PREDICATE
 
@@ -155,6 +159,13 @@ def other_sentences(passage: Passage, candidate: Candidate) -> Iterator[str]:
     for start, end in sentences(passage.text):
         if passage.document_id != own.document_id or end <= first or last <= start:
             yield passage.text[start:end]
+
+
+def tells(sentence: str, draft: Draft) -> bool:
+    """Whether a sentence speaks of what is asked and holds half of the answer's stems."""
+    words = read_words(sentence).stems
+    asked, told = read_words(draft.question).stems, read_words(draft.answer).stems
+    return len(asked & words) >= RIVAL * len(asked) and 2 * len(told & words) >= len(told)
 
 
 def differ(ours: frozenset[tuple[str, str]], theirs: frozenset[tuple[str, str]]) -> bool:

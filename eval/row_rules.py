@@ -19,6 +19,7 @@ from eval.question_words import ASKS_FOR_PEOPLE, NO_COLUMN, PLURAL, RANGE
 
 Cells = list[tuple[str, str]]
 _SEPARATOR = " | "
+_NO_VALUE = re.compile(r"^[-–]$|:$|\(\d\)$")  # nothing, a beginning, with a footnote
 _LONGEST = 8  # words of a name or a value, and cells of a row
 
 
@@ -54,7 +55,7 @@ def drafts_of_row(cells: Cells, title: str) -> Iterator[Draft]:
     if len(cells) > _LONGEST or not _is_label(subject) or RANGE.match(subject) or len(set(names)) < len(names):
         return
     for name, value in others:
-        if not 1 <= len(value.split()) <= _LONGEST or value in ("-", "–") or value.endswith(":") or not told:
+        if not 1 <= len(value.split()) <= _LONGEST or not told or _NO_VALUE.search(value):
             continue
         if name.lower() == "value":
             yield Draft(f"What does {told} give as {_small(subject)}?", value, "row-value")

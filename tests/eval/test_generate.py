@@ -16,7 +16,18 @@ from cli.generate import review
 from eval.generate import Maker, Plan, Tally, candidates_of
 from eval.question_rules import Draft
 from eval.question_sets import read_set, replace_set, reviewed, to_review, write_rows
-from eval.round_trip import ANSWERED, KEPT, NOT_FOUND, RIVALLED, VAGUE, Candidate, RoundTrip, is_vague, same_answer
+from eval.round_trip import (
+    ANSWERED,
+    KEPT,
+    NOT_FOUND,
+    RIVALLED,
+    VAGUE,
+    Candidate,
+    RoundTrip,
+    is_vague,
+    same_answer,
+    tells,
+)
 from ingest.build import build_ingester
 from rag.build import build_pipeline, build_search
 from rag.datafiles import read_qa
@@ -99,10 +110,19 @@ def test_a_quantity_that_another_sentence_gives_otherwise_is_not_asked_for(tmp_p
         ("Who may work from home up to three days a week?", "subject", False),
         ("What can be edited with pg_dump?", "subject", False),
         ("For how many days are door logs kept?", "number", False),
+        ("Why are regular expressions not sufficient?", "reason", True),
+        ("Why are regular expressions not sufficient for searching texts?", "reason", False),
     ],
 )
 def test_what_is_vague(question: str, rule: str, vague: bool) -> None:
     assert is_vague(Draft(question, "x", rule)) is vague
+
+
+def test_a_sentence_that_tells_the_answer_in_other_words() -> None:
+    draft = Draft("What does CREATE AGGREGATE define?", "a new aggregate function", "object")
+    assert tells("New aggregate functions are registered with the CREATE AGGREGATE command.", draft)
+    assert not tells("New functions are registered with the CREATE FUNCTION command.", draft)
+    assert not tells("CREATE AGGREGATE is for superusers.", draft)
 
 
 def test_a_sentence_cut_within_a_word_makes_nothing() -> None:

@@ -80,6 +80,8 @@ def test_a_sentence_gives_its_question(sentence: str, question: str, answer: str
         "The standard Python distribution includes a lot of additional code.",
         "The NULLIF function returns a null value if both arguments are equal.",
         "Sets the time the robots file was last fetched to the current time.",
+        "Additional information is available on the home page of the project.",
+        "typnotnull bool typnotnull represents a not-null constraint on a type.",
         "CREATE PARSER creates a new parser.",  # the answer tells no more than the question
         "",
         "x " * 500 + ".",

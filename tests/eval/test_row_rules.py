@@ -46,6 +46,8 @@ def test_rows_know_their_characters() -> None:
         "Quantity: Humidity 0 to 100 % | Range: 1.5 %",
         "Absence: short leave | Who approves: Line manager",  # half a question
         "Method: HEAD | Enum name: HEAD",  # tells no more than the question
+        "Feature: imports | Mandatory in: 3.0",
+        "Kind: billion laughs | Sax: Vulnerable (1)",
         "Question: Server name | Answer: localhost",
         "Algorithm: xdes | Salt bits: 24",  # a list
         "Name: int_ops | Operator: <\nName: >",  # rows of unequal length: cells were joined
