@@ -19,7 +19,7 @@ from eval.question_words import ASKS_FOR_PEOPLE, NO_COLUMN, PLURAL, RANGE
 
 Cells = list[tuple[str, str]]
 _SEPARATOR = " | "
-_NO_VALUE = re.compile(r"^[-–]$|:$|\(\d\)$")  # nothing, a beginning, with a footnote
+_NO_VALUE = re.compile(r"^\W*[A-Za-z]?\W*$|:$|\(\d\)$")  # a mark ("X", "-"), a beginning, with a footnote
 _LONGEST = 8  # words of a name or a value, and cells of a row
 
 

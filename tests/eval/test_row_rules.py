@@ -48,6 +48,7 @@ def test_rows_know_their_characters() -> None:
         "Method: HEAD | Enum name: HEAD",  # tells no more than the question
         "Feature: imports | Mandatory in: 3.0",
         "Kind: billion laughs | Sax: Vulnerable (1)",
+        "Tag: ALTER SCHEMA | Start: X | End: -",  # marks
         "Question: Server name | Answer: localhost",
         "Algorithm: xdes | Salt bits: 24",  # a list
         "Name: int_ops | Operator: <\nName: >",  # rows of unequal length: cells were joined
