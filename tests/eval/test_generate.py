@@ -236,7 +236,7 @@ def test_review_in_the_terminal_notes_what_is_said(tmp_path: Path) -> None:
 def test_a_set_from_real_models_comes_back(models_home: Path, tmp_path: Path) -> None:
     settings = Settings(home=models_home, database_url=f"sqlite:///{tmp_path / 'a.db'}", index_url=str(tmp_path / "i"))
     search = build_search(settings)
-    names = ("handbook/leave.md", "handbook/information-security.md", "support/service-level-agreement.pdf")
+    names = ("products/skua-200-manual.html", "handbook/information-security.md", "support/service-level-agreement.pdf")
     build_ingester(settings, search).ingest_paths([ROOT / "examples" / name for name in names], "default")
     trip = RoundTrip(build_pipeline(settings, search), search.store.collections.get("default"), settings.top_k)
     rows, tally = made(trip, Plan(count=4))
