@@ -14,14 +14,14 @@ everything in it was answered once: it finds what a change breaks, not what neve
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eval.question_rules import Draft, drafts_of_row, drafts_of_sentence, names_in
+from eval.question_rules import Draft, drafts_of_sentence, names_in
 from eval.round_trip import KEPT, REASONS, Candidate, Outcome, RoundTrip
+from eval.row_rules import drafts_of_rows
 from ingest.run import Progress
 from rag.sentences import sentences
 from rag.store import Store
@@ -184,9 +184,9 @@ def candidates_of(passage: Passage, names: frozenset[str]) -> Iterator[Candidate
     """The drafts of a passage's sentences and rows, in order."""
     for start, end in sentences(passage.text):
         sentence = passage.text[start:end]
+        if passage.text[end : end + 1].strip():  # cut within a word: "rowvalue.*"
+            continue
         for draft in drafts_of_sentence(sentence, passage.heading, names):
             yield Candidate(draft, passage, start, end)
-    for line in re.finditer(r"[^\n]+", passage.text):
-        if " | " in line[0]:
-            for draft in drafts_of_row(line[0], passage.title):
-                yield Candidate(draft, passage, line.start(), line.end())
+    for draft, start, end in drafts_of_rows(passage.text, passage.title):
+        yield Candidate(draft, passage, start, end)

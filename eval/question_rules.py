@@ -1,4 +1,4 @@
-"""Plain sentences and table rows -> questions with their answers, by rules: what `eval generate` starts from.
+"""Plain sentences -> questions with their answers, by rules: what `eval generate` starts from, beside table rows.
 
     Door logs are kept for 90 days.                 -> For how many days are door logs kept?        90 days
     The flash point of OptiClean 70 is 18 °C.       -> What is the flash point of OptiClean 70?     18 °C
@@ -7,7 +7,6 @@
     The VPN protects every connection.              -> What does the VPN protect?                   every connection
     Sign-in is required for every account.          -> What is required for every account?          sign-in
     Gifts are not allowed at any value.             -> Are gifts allowed at any value?              No
-    Product: Skua 200 | Price 2026: 1,240 EUR       -> What is the price 2026 of Skua 200?          1,240 EUR
 
 Our generator was trained to answer, not to ask (docs/decisions.md), so the words of a question are
 those of the sentence, turned round. The rules know no grammar beyond short lists, and rather make nothing than guess:
@@ -33,17 +32,23 @@ from eval.question_words import (
     ENDS_BADLY,
     FINITE,
     FOLLOWS,
+    HEDGES,
     JOINS,
     LEADS,
     LEANS,
+    LEANS_ON_ONE,
     MEASURES,
+    NO_THING,
     NUMBER,
+    ONE_OF_MANY,
     PEOPLE,
     QUANTITY,
     SETTING,
+    STARTS_NO_REST,
     VAGUE,
     WHEN,
 )
+from rag.words import read_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,10 @@ def drafts_of_sentence(sentence: str, heading: str, names: frozenset[str]) -> It
     ``heading``: the path that the sentence stands under. ``names``: words that the collection writes with a capital
     within sentences too; any other subject loses the capital of a sentence's start.
     """
+    yield from (draft for draft in _drafts(sentence, heading, names) if says_enough(draft))
+
+
+def _drafts(sentence: str, heading: str, names: frozenset[str]) -> Iterator[Draft]:
     line = re.sub(r"^(?:\d{1,3}[.)]|[-*•]) |\*{1,2}|`", "", " ".join(sentence.split()))
     if not 4 <= len(line.split()) <= 34 or not line.endswith(".") or "|" in line:
         return
@@ -84,27 +93,6 @@ def drafts_of_sentence(sentence: str, heading: str, names: frozenset[str]) -> It
             yield from rule(clause)
 
 
-def drafts_of_row(row: str, title: str) -> Iterator[Draft]:
-    """Questions about a table row written "Column: cell | Column: cell", the first cell naming what the row is about.
-
-    ``title``: of the document, named where columns are called "Property" and "Value" and say nothing.
-    """
-    cells = [tuple(part.strip() for part in cell.split(": ", 1)) for cell in row.strip().split(" | ")]
-    if not 2 <= len(cells) <= 8 or not all(len(cell) == 2 and all(cell) for cell in cells):
-        return
-    (_, subject), *others = cells
-    names = [name for name, _ in cells]
-    if not _is_label(subject) or len(set(names)) < len(names):
-        return
-    for name, value in others:
-        if not 1 <= len(value.split()) <= 8 or value in ("-", "–") or value.endswith(":"):
-            continue
-        if name.lower() == "value":
-            yield Draft(f"What does {title} give as {_small(subject)}?", value, "row-value")
-        elif _is_label(name):
-            yield Draft(f"What is the {_small(name)} of {subject}?", value, "row")
-
-
 def _of_be(clause: _Clause) -> Iterator[Draft]:
     """ "The X of Y is Z." -> "What is the X of Y?", where Z is short and a thing or a quantity."""
     answer = re.sub(r"^(?:about|only|now) ", "", clause.rest)
@@ -112,7 +100,9 @@ def _of_be(clause: _Clause) -> Iterator[Draft]:
     is_thing = re.fullmatch(r"(?:the|an?) [\w'’ -]+|[A-Z][\w'’.-]*(?: [A-Z][\w'’.-]*)*", answer) is not None
     if clause.aux not in ("is", "was", "are", "were") or not (is_quantity or (is_thing and len(answer.split()) <= 9)):
         return
-    if is_thing and re.match(r"the same\b|(?:the|an?) .* (?:of which|to|that|and|for)$", answer):
+    if is_thing and (VAGUE.match(answer) or re.match(r"[a-z-]+ing ", clause.subject)):
+        return
+    if is_thing and re.match(r"the (?:same|most)\b|(?:the|an?) .* (?:of which|to|that|and|for)$", answer):
         return
     if re.match(r"(?:the|an?) \S+ ", clause.subject) or (is_quantity and clause.subject.startswith("the ")):
         yield Draft(f"What {clause.aux} {clause.subject}?", answer, "be")
@@ -162,9 +152,7 @@ def _of_subject(clause: _Clause) -> Iterator[Draft]:
     rest, subject = clause.rest, clause.subject
     if not 4 <= len(rest.split()) <= 16 or clause.aux in ("are", "were") or _joins(rest) or LEANS.search(f" {rest} "):
         return
-    if re.match(
-        rf"(?:the|an?|not an?|one|part of|also|still|now|then|therefore|to|free|valid|about|{NUMBER}|[\d±])\b", rest
-    ):
+    if STARTS_NO_REST.match(rest):
         return
     if len(subject.split()) >= (3 if subject.startswith("the ") else 2):
         yield Draft(f"{_asking(subject)} {clause.aux} {rest}?", subject, "subject")
@@ -182,10 +170,12 @@ def _of_negation(clause: _Clause) -> Iterator[Draft]:
 
 
 def _of_default(line: str, heading: str) -> Iterator[Draft]:
-    """ "The default is 10." under the heading "name (integer)" -> "What is the default of name?" """
+    """ "The default is 10." under "Writing > name (integer)" -> "What is the default of name according to Writing?" """
     found, name = DEFAULT.fullmatch(line), SETTING.search(heading)
     if found and name:
-        yield Draft(f"What is the default of {name['name']}?", found["answer"].strip(), "default")
+        title, _, rest = heading.partition(" > ")
+        of = f" according to {unnumbered(title)}" if rest else ""
+        yield Draft(f"What is the default of {name['name']}{of}?", found["answer"].strip(), "default")
 
 
 def _of_verbs(line: str, names: frozenset[str]) -> Iterator[Draft]:
@@ -206,8 +196,14 @@ def _of_verbs(line: str, names: frozenset[str]) -> Iterator[Draft]:
 def _of_object(subject: str, verb: str, rest: str) -> Iterator[Draft]:
     """ "The VPN protects every connection." -> "What does the VPN protect?" """
     answer = _first_part(rest)
-    if rest[len(answer) :].startswith((" and ", ", ", " (")):
-        return  # the rest of a list, without which the answer is half of it
+    if rest[len(answer) :].startswith((" and ", ", ", " (", " which ", " if ", " when ", " unless ")):
+        return  # the rest of a list, or a condition, without which the answer is half of it
+    if (
+        re.fullmatch(r"the [a-z-]+|[a-z-]+ing .+", subject)
+        or re.fullmatch(r"the [a-z-]+", answer)
+        or NO_THING.match(answer)
+    ):
+        return  # "the precision": which? "creating a rule": where?
     thing = re.match(r"(?:the|an?|each|every|all|information|data|[A-Z][\w-]+) ", answer)
     if not thing or not 2 <= len(answer.split()) <= 14 or ENDS_BADLY.search(answer) or LEANS.search(f" {answer} "):
         return
@@ -234,8 +230,23 @@ def _of_count(subject: str, verb: str, rest: str) -> Iterator[Draft]:
 
 
 def _asking(subject: str) -> str:
-    """ "Who" for people, else "What"."""
-    return "Who" if PEOPLE.search(f" {subject} ") else "What"
+    """ "Who" for people, else "What"; "the password for each user" is no person."""
+    head = re.split(r" (?:of|for|in|on|at|by|from|to|with) ", subject)[0]
+    return "Who" if PEOPLE.match(head) else "What"
+
+
+def says_enough(draft: Draft) -> bool:
+    """Whether a draft points to nothing outside itself, and its answer tells more than its question."""
+    if LEANS_ON_ONE.search(f"{draft.question} {draft.answer}") or HEDGES.search(draft.question):
+        return False
+    asked, told = read_words(draft.question), read_words(draft.answer)
+    fresh = told.stems - asked.stems
+    return bool(told.numbers - asked.numbers) or not told.stems or 2 * len(fresh) > len(told.stems)
+
+
+def unnumbered(title: str) -> str:
+    """A title without the number of its chapter: "20.3. Connections"."""
+    return re.sub(r"^(?:[A-Z]|\d+)(?:\.\d+)*\. ", "", title)
 
 
 def _first_part(text: str) -> str:
@@ -248,10 +259,13 @@ def _names(subject: str) -> bool:
     words = subject.split()
     return (
         1 <= len(words) <= 10
+        and not re.search(r"\b([\w-]{4,})\b.* \1\b", subject)  # cells read as one: "typnotnull bool typnotnull"
         and not VAGUE.match(subject)
         and not CLAUSE.search(f" {subject} ")
         and not ENDS_BADLY.search(subject)
+        and not ONE_OF_MANY.search(subject)
         and not LEANS.search(f" {subject} ")
+        and not re.match(r"[A-Z][a-z]+s (?:the|an?) ", subject)  # a verb without a subject: "Sets the time"
         and not (words[0].endswith("ly") and words[0].istitle())  # an adverb: "Similarly we"
         and (len(words) > 1 or subject[0].isupper())
     )
@@ -277,13 +291,3 @@ def names_in(texts: Iterable[str]) -> frozenset[str]:
         capital.update(re.findall(r"(?<=[a-z0-9,] )[A-Z][\w'’-]+", text))
         small.update(re.findall(r"\b[a-z][\w'’-]+", text))
     return frozenset(word for word in capital if word.lower() not in small)
-
-
-def _is_label(text: str) -> bool:
-    return 1 <= len(text.split()) <= 8 and re.search(r"[A-Za-z]{3}", text) is not None and not text.endswith((".", "?"))
-
-
-def _small(text: str) -> str:
-    first, _, rest = text.partition(" ")
-    plain = first[:1].isupper() and first[1:].islower()
-    return f"{first.lower()} {rest}".strip() if plain else text

@@ -47,39 +47,80 @@ ACTS = {
     for verb in """accept affect allow build calculate check compute configure contain control convert create define
     delete describe determine disable display drop emit enable execute extract generate hold implement include indicate
     insert lock mark mean measure need offer own pay perform prevent print produce protect provide read receive record
-    reduce remove rename repair replace represent require retrieve return run select send serve show sort start stop
+    reduce remove rename repair replace represent require retrieve return select send serve show sort start stop
     store support terminate trigger use write""".split()
 } | {"specifies": "specify", "modifies": "modify", "fetches": "fetch", "establishes": "establish"}
 FINITE = re.compile(rf" (?P<verb>{'|'.join([*MEASURES, *COUNTS, *ACTS])}) ")
 
+_NO_REST = any_of("the an? not_an? not_only one part_of just simply also still now then therefore to free valid about")
+STARTS_NO_REST = re.compile(rf"(?:{_NO_REST}|{NUMBER}|[\d±])\b")
+
 DEFAULT = re.compile(r"(?:The|Its) default (?:value |setting )?is (?P<answer>[^,;:()]{1,60}?)(?:[,;(].*)?\.")
-SETTING = re.compile(r"(?P<name>[a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?: \([a-z ]+\))?$")
+SETTING = re.compile(r"(?:^|> )(?P<name>[a-z][a-z0-9]*(?:[_.][a-z0-9]+)+)(?: \([a-z ]+\))?$")
 _PEOPLE = any_of(
-    """staff board members? employees? customers? users? providers? borrowers? lenders? tenants? managers? officers?
-    visitors? passengers? drivers? superusers? owners? administrators? colleagues? council Mr Ms Mrs Dr team desk"""
+    """staff members? employees? customers? users? providers? borrowers? lenders? tenants? managers? officers? visitors?
+    passengers? drivers? superusers? owners? administrators? colleagues? board council team desk cracker developers?
+    maintainers? volunteers?"""
 )
-PEOPLE = re.compile(rf" (?:{_PEOPLE}) ")
+# At the end of a subject, or at its beginning: "new users", "Ms Rennick".
+PEOPLE = re.compile(rf"(?:^|.* )(?:{_PEOPLE})$|(?:{any_of('Mr Ms Mrs Dr')}) ", re.IGNORECASE)
 # Words that point to another sentence.
 _POINTERS = any_of(
     """it its they them their this that these those he she his her we our you your such above below here there so
-    described
-    following previous next same others?"""
+    described following previous next same others? both specified particular corresponding respective given
+    example remaining"""
 )
 LEANS = re.compile(rf" (?:{_POINTERS}) ", re.IGNORECASE)
+_COMPARED = any_of(
+    "value lower higher larger smaller zero lot similar further third second more better good common very safer bit"
+)
+# A thing, but none that a reader could name: "a lot of code".
+NO_THING = re.compile(rf"an? (?:{_COMPARED})\b")
 # A subject may not begin with these: it would name nothing by itself.
 _FIRST = any_of(
     """its? they their them this that these those he she his her we our you your i my there here such both each some
     many most all any one another others? if when where while because as since after before although however but and or
     so then thus for in on at by to from with without below above during until of not no only also the_same note what
     which who how why even within later earlier either neither several certain whether once unless see use please
-    otherwise table figure chapter section"""
+    otherwise therefore hence instead furthermore moreover whatever more further additional details table
+    figure chapter section"""
 )
 _EMPTY = any_of(
     """default value result following former latter other first second last next above current reason number function
     argument option parameter command example syntax return actual given new old specified corresponding resulting two
     three only main rest rates? list product station version vehicle agreement price"""
 )
-VAGUE = re.compile(rf"(?:{_FIRST}|the (?:{_EMPTY})(?! of)|an? (?:value|similar|further|third|second))\b", re.IGNORECASE)
+VAGUE = re.compile(
+    rf"(?:{_FIRST}|the (?:{_EMPTY})(?! of)|an? (?:{_COMPARED}))\b",
+    re.IGNORECASE,
+)
+# "the type parameter", "the option": one of many, which only the sentences before tell apart.
+_ONE_OF_MANY = any_of(
+    """name value argument option parameter field column flag form variable setting function command procedure proc type
+    file message string text list row result item entry script test configuration
+    condition case step limit example output input query object method"""
+)
+_WIDE = any_of("work information process operation version machine time")
+ONE_OF_MANY = re.compile(rf"\b[Tt]he (?:[a-z-]+ ){{0,2}}(?:{_ONE_OF_MANY}|{_WIDE})$")
+LEANS_ON_ONE = re.compile(
+    rf"\bthe (?:{_ONE_OF_MANY})\b(?! (?:of|[A-Z]|\w*[_\d]))|\b(?:Section|Appendix|Chapter|Table|Figure) [A-Z\d]"
+)
+PLURAL = re.compile(r"[a-z]{2,}(?<![sui])s$")  # "bits", not "class", "status", "basis"
+_PERSONS = any_of("owner author approver head lead manager contact editor chair translator")
+ASKS_FOR_PEOPLE = re.compile(rf"(?:{_PERSONS})$")
+_ENDS_OPEN = any_of("in of for by to at on with taken used")
+# A column that no one thing can be asked for by: half a question, a list, a remark.
+_NO_COLUMN = any_of(
+    """who what when where which why how you we used due for in on by is has examples? notes? remarks?
+    comments? answers? inputs? outputs? results?"""
+)
+NO_COLUMN = re.compile(rf"(?:{_NO_COLUMN})\b|.*[,\[(]|.* (?:{_ENDS_OPEN})$", re.IGNORECASE)
+# Begins, or is, no name but a condition: "1 to 3 working days", "below 97 %", "humidity 0 to 100 %".
+_BOUNDS = any_of("above below under over less more up down from until at any all other")
+RANGE = re.compile(rf"[^A-Za-z_./$]|(?:{_BOUNDS})\b|.*(?:\d to \d|[%<>=])", re.IGNORECASE)
+# Words that compare or go on, so that the question does not stand by itself.
+_HEDGES = any_of("still then thus also even barely hardly probably sometimes perhaps instead nevertheless further")
+HEDGES = re.compile(rf" (?:{_HEDGES}) ")
 # Words that show that a verb, or another clause, stands before the one that was found.
 _OTHER_CLAUSE = any_of(
     """that which who whose whom when where if while because than and or but not also there has have had does do did
@@ -90,5 +131,7 @@ CLAUSE = re.compile(rf"[,;:()\"“”\[\]|]| (?:{_OTHER_CLAUSE}) ", re.IGNORECAS
 JOINS = re.compile(r"[,;:()]| (?:and|or|but|if|when|that|which|who|unless|because|although|while) ")
 FOLLOWS = re.compile(r", |[;:(]| (?:and|but|unless|although|while|if|when|because|so that|which) ")
 ENDS_BADLY = re.compile(
-    r"(?:^|\s)(?:and|or|of|the|a|an|to|for|with|in|on|by|as|than|that|but|at|from|until|within|per)$", re.IGNORECASE
+    r"(?:^|\s)(?:and|or|of|the|a|an|to|for|with|in|on|by|as|than|that|but|at|from|until|within|per|"
+    r"under|over|into|onto|through|between|during|after|before|without|about|against|via|whose|which|what|not)$",
+    re.IGNORECASE,
 )

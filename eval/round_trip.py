@@ -8,33 +8,40 @@ ACL 2019, for the idea; each test here is one that the service makes anyway.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from eval.question_rules import Draft
 from rag.answers import normalise, token_f1
 from rag.pipeline import SPARE, Pipeline
 from rag.select import distinct
+from rag.sentences import sentences
 from rag.store.collections import Collection
 from rag.types import Answer, Hit, Passage, Question, Verdict
 from rag.words import read_words
 
 LEAST_WORDS = 3  # stems that a question must have to say what it is about
+LEAST_WORDS_OF_A_PREDICATE = 4
 SAME_F1 = 0.6
 NO_ANSWER = 0.5  # the reader's probability of "none" from which on other passages are taken to lack the answer
 NEAR = 0.35  # least cosine of a passage that a question without an answer is to be asked of
+RIVAL = 0.6  # share of a question's stems from which on another sentence speaks of the same thing
 _DEPTH = 20
+_NAME = re.compile(r"\w[_/.-]\w|[A-Z]{2}")  # beside what begins with a capital: a file, a setting, a command
+_MODAL = frozenset({"may", "might", "must"})
 
 # Why a draft is left out, in the order of the tests; KEPT is none of them.
 KEPT = "kept"
-VAGUE, NOT_FOUND, READ, ANSWERED, UNSUPPORTED = (
+VAGUE, NOT_FOUND, RIVALLED, READ, ANSWERED, UNSUPPORTED = (
     "vague",
     "not found",
+    "told otherwise elsewhere",
     "read otherwise",
     "answered otherwise",
     "unsupported",
 )
-REASONS = (VAGUE, NOT_FOUND, READ, ANSWERED, UNSUPPORTED)
+REASONS = (VAGUE, NOT_FOUND, RIVALLED, READ, ANSWERED, UNSUPPORTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +73,13 @@ class RoundTrip:
     def test(self, candidate: Candidate) -> Outcome:
         """The tests in order of their cost, up to the first that fails. Raises what Pipeline.answer raises."""
         draft = candidate.draft
-        if len(read_words(draft.question).stems) < LEAST_WORDS:
+        if is_vague(draft):
             return Outcome(VAGUE)
         hits = distinct(self._find(draft.question, self.top_k + SPARE), self.top_k)
         if not any(holds(hit.passage, candidate) for hit in hits):
             return Outcome(NOT_FOUND)
+        if self._rivalled(candidate):
+            return Outcome(RIVALLED)
         if not self._reads(draft, [hit.passage for hit in hits]):
             return Outcome(READ)
         answer = self.pipeline.answer(Question(draft.question, self.collection.name, (), self.top_k))
@@ -83,7 +92,8 @@ class RoundTrip:
     def without_its_document(self, candidate: Candidate) -> tuple[Passage, ...]:
         """The nearest passages of other documents, where they are near and lack the answer; else none.
 
-        The reader must hold it likelier than not that they do, and none may hold the answer's words.
+        The reader must hold it likelier than not that they do, and none may hold the answer's words, nor a sentence
+        that speaks of the same thing with half of them.
         """
         own = candidate.passage.document_id
         hits = [hit for hit in self._find(candidate.draft.question, _DEPTH) if hit.passage.document_id != own]
@@ -94,8 +104,23 @@ class RoundTrip:
         wanted = normalise(candidate.draft.answer)
         if wanted in ("yes", "no") or any(f" {wanted} " in f" {normalise(one.text)} " for one in passages):
             return ()
+        if any(tells(sentence, candidate.draft) for one in passages for sentence in other_sentences(one, candidate)):
+            return ()
         reading = self.pipeline.reader.read(candidate.draft.question, passages, n_best=1)
         return passages if reading.no_answer >= NO_ANSWER else ()
+
+    def _rivalled(self, candidate: Candidate) -> bool:
+        """Whether another sentence near the question gives another number of the same unit: "seven years"."""
+        told = read_words(candidate.draft.answer).quantities
+        if not told:
+            return False
+        asked = read_words(candidate.draft.question).stems
+        for hit in self._find(candidate.draft.question, _DEPTH):
+            for sentence in other_sentences(hit.passage, candidate):
+                words = read_words(sentence)
+                if len(asked & words.stems) >= RIVAL * len(asked) and differ(told, words.quantities):
+                    return True
+        return False
 
     def _find(self, question: str, k: int) -> Sequence[Hit]:
         return self.pipeline.retriever.find(question, self.collection, k).hits
@@ -108,11 +133,44 @@ class RoundTrip:
         return bool(spans) and same_answer(spans[0].text, draft.answer)
 
 
+def is_vague(draft: Draft) -> bool:
+    """Whether a question has too few words to say what it is about.
+
+    One for a subject ("What may be kept in the corridor?") has only its predicate, and one for a reason leans on what
+    went before, so they need more of them, or a name.
+    """
+    words = read_words(draft.question)
+    if draft.rule not in ("subject", "reason") or words.names or words.numbers or _NAME.search(draft.question):
+        return len(words.stems) < LEAST_WORDS
+    return len(words.stems - _MODAL) < LEAST_WORDS_OF_A_PREDICATE
+
+
 def holds(passage: Passage, candidate: Candidate) -> bool:
     """Whether a passage has the candidate's evidence: neighbouring passages may share a sentence."""
     own = candidate.passage
     first, last = own.start + candidate.start, own.start + candidate.end
     return passage.document_id == own.document_id and passage.start <= first and last <= passage.end
+
+
+def other_sentences(passage: Passage, candidate: Candidate) -> Iterator[str]:
+    """The sentences of a passage but for the candidate's evidence."""
+    own = candidate.passage
+    first, last = own.start + candidate.start - passage.start, own.start + candidate.end - passage.start
+    for start, end in sentences(passage.text):
+        if passage.document_id != own.document_id or end <= first or last <= start:
+            yield passage.text[start:end]
+
+
+def tells(sentence: str, draft: Draft) -> bool:
+    """Whether a sentence speaks of what is asked and holds half of the answer's stems."""
+    words = read_words(sentence).stems
+    asked, told = read_words(draft.question).stems, read_words(draft.answer).stems
+    return len(asked & words) >= RIVAL * len(asked) and 2 * len(told & words) >= len(told)
+
+
+def differ(ours: frozenset[tuple[str, str]], theirs: frozenset[tuple[str, str]]) -> bool:
+    """Whether two sets of (number, unit) share a unit but no quantity."""
+    return not ours & theirs and not {unit for _, unit in ours}.isdisjoint(unit for _, unit in theirs)
 
 
 def same_answer(said: str, gold: str) -> bool:

@@ -16,7 +16,18 @@ from cli.generate import review
 from eval.generate import Maker, Plan, Tally, candidates_of
 from eval.question_rules import Draft
 from eval.question_sets import read_set, replace_set, reviewed, to_review, write_rows
-from eval.round_trip import ANSWERED, KEPT, NOT_FOUND, VAGUE, Candidate, RoundTrip, same_answer
+from eval.round_trip import (
+    ANSWERED,
+    KEPT,
+    NOT_FOUND,
+    RIVALLED,
+    VAGUE,
+    Candidate,
+    RoundTrip,
+    is_vague,
+    same_answer,
+    tells,
+)
 from ingest.build import build_ingester
 from rag.build import build_pipeline, build_search
 from rag.datafiles import read_qa
@@ -78,6 +89,48 @@ def test_each_test_of_the_round_trip_can_fail(trip: RoundTrip) -> None:
     assert outcome("How long does the ferry crossing to the island take?", "90 days") == NOT_FOUND
 
 
+def test_a_quantity_that_another_sentence_gives_otherwise_is_not_asked_for(tmp_path: Path) -> None:
+    shelf = Shelf.open(tmp_path)
+    texts = {
+        "manual.md": "Spare parts are available for ten years after the end of production.",
+        "minutes.md": "Spare parts remain available for seven years after that.",
+    }
+    shelf.put(texts)
+    rows, tally = made(RoundTrip(shelf.pipeline(), shelf.store.collections.get("default"), 2), Plan(5, 0.0))
+    assert rows == [] and tally.outcomes[RIVALLED] == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "rule", "vague"),
+    [
+        ("How long?", "number", True),
+        ("What may be kept in the corridor?", "subject", True),
+        ("What may be kept in the corridor of the laboratory?", "subject", True),
+        ("What may be kept in the corridor of the Skua laboratory?", "subject", False),
+        ("Who may work from home up to three days a week?", "subject", False),
+        ("What can be edited with pg_dump?", "subject", False),
+        ("For how many days are door logs kept?", "number", False),
+        ("Why are regular expressions not sufficient?", "reason", True),
+        ("Why are regular expressions not sufficient for searching texts?", "reason", False),
+    ],
+)
+def test_what_is_vague(question: str, rule: str, vague: bool) -> None:
+    assert is_vague(Draft(question, "x", rule)) is vague
+
+
+def test_a_sentence_that_tells_the_answer_in_other_words() -> None:
+    draft = Draft("What does CREATE AGGREGATE define?", "a new aggregate function", "object")
+    assert tells("New aggregate functions are registered with the CREATE AGGREGATE command.", draft)
+    assert not tells("New functions are registered with the CREATE FUNCTION command.", draft)
+    assert not tells("CREATE AGGREGATE is for superusers.", draft)
+
+
+def test_a_sentence_cut_within_a_word_makes_nothing() -> None:
+    text = "A row constructor can include the syntax rowvalue.*, which expands."
+    passage = Passage(1, "d", "t", "u", 0, len(text), text)
+    assert list(candidates_of(passage, frozenset())) == []
+
+
 def test_a_question_with_two_answers_is_not_asked(tmp_path: Path) -> None:
     shelf = Shelf.open(tmp_path)
     shelf.put({"old.md": "The lodge dryer token costs 1.00 EUR.", "new.md": "The lodge dryer token costs 1.40 EUR."})
@@ -109,7 +162,7 @@ def test_candidates_know_their_characters() -> None:
     passage = Passage(1, "d", "t", "u", 0, len(text), text)
     found = {one.draft.question: text[one.start : one.end] for one in candidates_of(passage, frozenset())}
     assert found["For how many days are door logs kept?"] == "Door logs are kept for 90 days."
-    assert found["What is the weight of Skua 200?"] == "Product: Skua 200 | Weight: 1.4 kg"
+    assert found["What is the weight of Skua 200 according to t?"] == "Product: Skua 200 | Weight: 1.4 kg"
 
 
 @pytest.mark.parametrize("plan", [Plan(0), Plan(5, 0.9), Plan(5, float("nan"))])
@@ -183,7 +236,7 @@ def test_review_in_the_terminal_notes_what_is_said(tmp_path: Path) -> None:
 def test_a_set_from_real_models_comes_back(models_home: Path, tmp_path: Path) -> None:
     settings = Settings(home=models_home, database_url=f"sqlite:///{tmp_path / 'a.db'}", index_url=str(tmp_path / "i"))
     search = build_search(settings)
-    names = ("handbook/leave.md", "handbook/information-security.md", "support/service-level-agreement.pdf")
+    names = ("products/skua-200-manual.html", "handbook/information-security.md", "support/service-level-agreement.pdf")
     build_ingester(settings, search).ingest_paths([ROOT / "examples" / name for name in names], "default")
     trip = RoundTrip(build_pipeline(settings, search), search.store.collections.get("default"), settings.top_k)
     rows, tally = made(trip, Plan(count=4))
