@@ -31,7 +31,7 @@ demo: setup
 	@printf '\nAsk your own: ANSWERABLE_HOME=.answerable $(BIN)/answerable ask "..."\n'
 
 test: setup
-	$(BIN)/python -m pytest --durations=20
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations=20
 
 lint: setup
 	$(BIN)/ruff check .
