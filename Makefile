@@ -46,6 +46,8 @@ servers: setup
 
 long: setup
 	ANSWERABLE_TEST_SCALE=1 ANSWERABLE_TEST_COPY=2500 $(BIN)/python -m pytest -m long
+	ANSWERABLE_TEST_QUESTIONS=40 $(BIN)/python -m pytest -m slow tests/eval/test_backends.py
+	ANSWERABLE_TEST_BACKEND=servers $(BIN)/python -m pytest $(sort $(SERVER_TESTS) tests/api tests/eval)
 
 format: setup
 	$(BIN)/ruff format .
