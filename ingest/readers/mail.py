@@ -28,6 +28,7 @@ _QUOTED_START = re.compile(rb"^>(>*From )", re.MULTILINE)
 _HEADER = re.compile(rb"[A-Za-z][A-Za-z0-9-]{0,60}[ \t]*:", re.MULTILINE)
 _MOST_PARTS = 1000  # of one message
 _MOST_MESSAGES = 100_000  # of one mailbox
+_HOSTILE = (ValueError, LookupError, TypeError, AttributeError, OverflowError)  # the parser's, on hostile headers
 
 
 def read_mail(name: str, data: bytes) -> ParsedDocument:
@@ -77,8 +78,8 @@ def _message(builder: TextBuilder, raw: bytes) -> str:
 def _header(message: EmailMessage, key: str) -> str:
     try:
         return inline(str(message.get(key, "")))[:1000]
-    except (ValueError, LookupError, TypeError, AttributeError, IndexError):  # the parser on hostile headers
-        return ""
+    except _HOSTILE:  # as it stands, then
+        return next((inline(str(raw))[:1000] for name, raw in message.raw_items() if name.lower() == key.lower()), "")
 
 
 def _parts(message: EmailMessage, attached: list[str]) -> list[EmailMessage]:
@@ -92,7 +93,7 @@ def _parts(message: EmailMessage, attached: list[str]) -> list[EmailMessage]:
         try:
             name = part.get_filename()
             aside = part.get_content_disposition() == "attachment"
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except _HOSTILE:
             name, aside = "", True
         if name or aside:
             attached.append(inline(name or "without a name")[:200])
@@ -105,7 +106,7 @@ def _body(builder: TextBuilder, part: EmailMessage) -> None:
     try:
         payload = part.get_payload(decode=True)
         declared = part.get_content_charset() or ""
-    except (ValueError, LookupError, TypeError, AttributeError, AssertionError):
+    except (*_HOSTILE, AssertionError):
         return
     if not isinstance(payload, bytes) or not payload.strip():
         return
