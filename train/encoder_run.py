@@ -4,8 +4,8 @@
     OUT/checkpoint.safetensors, metrics.jsonl, settings.json      as in train/loop.py
     OUT/model/weights.safetensors, pair.json      the model of the last measurement, ready to be copied to models/
 
-bf16 autocast, weights and AdamW in fp32. Two processes of one thread each share a run through torchrun
-(train/ranks.py), which on two cores is faster than one process of two threads.
+bf16 autocast where the device computes in it, weights and AdamW in fp32. Two processes of one thread each share a run
+through torchrun (train/ranks.py), which on two cores is faster than one process of two threads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lm.pair_encoder import PairEncoder, from_base, load_compact, save_compact
 from rag.pair_model import CARD_FILE, PAIR_WEIGHTS, PairCard
 from rag.pair_tokens import Pair
 from train.encoder_rows import EncoderBatch, EncoderRows, bucketed
-from train.loop import DEVICES, BaseLoop, BatchLoss, LoopOptions, TrainingFailed
+from train.loop import DEVICES, BaseLoop, BatchLoss, LoopOptions, TrainingFailed, in_bf16
 from train.ranks import Ranks, join, leave
 
 ROWS_FILE, REPORT_FILE, SETTINGS_FILE, MODEL_FOLDER = "rows.safetensors", "recipe.json", "settings.json", "model"
@@ -115,10 +115,10 @@ class EncoderLoop(BaseLoop):
 
 
 def forward(model: PairEncoder, batch: EncoderBatch) -> Outputs:
-    """The outputs of a batch, under bf16 autocast, fp32."""
+    """The outputs of a batch, under bf16 autocast where there is bf16, fp32."""
     device = model.token.weight.device.type
     batch = batch.to(device)
-    with torch.autocast(device, dtype=torch.bfloat16):
+    with in_bf16(device):
         outputs: Outputs = model(batch.ids, batch.mask, batch.types)
     return outputs
 

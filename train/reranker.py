@@ -47,7 +47,7 @@ from train.bert import (
     trained_weights,
 )
 from train.groups import CLAIMS_FILE, DEV_FILE, TRAIN_FILE, Group, cloze, read_groups
-from train.loop import DEVICES, BatchLoss, LoopOptions, RowLoop, outcome
+from train.loop import DEVICES, BatchLoss, LoopOptions, RowLoop, in_bf16, outcome
 from train.measure_ranking import auroc, mean_reciprocal_rank
 from train.ranks import Ranks, join, leave
 
@@ -77,7 +77,7 @@ class CrossEncoder(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Logits (S, 2), fp32: relevant, answers."""
         inputs = {name: value.to(self.head.weight.device) for name, value in inputs.items()}
-        with torch.autocast(self.head.weight.device.type, torch.bfloat16):
+        with in_bf16(self.head.weight.device.type):
             states = self.bert(**inputs).last_hidden_state  # (S, T, C)
         states = states.float()
         both = torch.cat([states[:, 0], mean_states(states, inputs["attention_mask"])], dim=1)  # (S, 2C)

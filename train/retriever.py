@@ -43,7 +43,7 @@ from train.bert import (
     trained_weights,
 )
 from train.groups import DEV_FILE, TRAIN_FILE, Group, read_groups
-from train.loop import BatchLoss, LoopOptions, RowLoop, outcome
+from train.loop import BatchLoss, LoopOptions, RowLoop, in_bf16, outcome
 from train.measure_ranking import mean_reciprocal_rank
 from train.ranks import Ranks, join, leave
 from train.reranker import DEV_GROUPS, SETTINGS_FILE, RerankerOptions, option_parser, to_options
@@ -72,7 +72,7 @@ class BiEncoder(nn.Module):
     def _vectors(self, rows: Sequence[Sequence[int]]) -> Tensor:
         device = next(self.parameters()).device
         inputs = {name: value.to(device) for name, value in padded(rows).items()}
-        with torch.autocast(device.type, torch.bfloat16):
+        with in_bf16(device.type):
             states = self.bert(**inputs).last_hidden_state  # (S, T, C)
         return F.normalize(mean_states(states.float(), inputs["attention_mask"]), dim=1)
 

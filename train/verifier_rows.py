@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from rag.sentences import sentences
 from rag.words import read_words
 from train.claim_edits import edit, partly
 from train.encoder_rows import EncoderRows
+from train.made_documents import SOURCE, made_claims
 from train.pairs import SPANS, answer_kind, tidy
 from train.recipes import Neighbours, strangers, swapped_question
 from train.sources import Ask, Seen, Source, Unit, holds, plain, question_file, read_dev, read_source, seen_texts
@@ -53,7 +54,8 @@ ON_POLICY = "on_policy"  # claims/train/on_policy.jsonl, where train/on_policy.p
 _ON_POLICY_SET = "on-policy"  # as train/on_policy.py names its rows
 _ANSWERS = ("right", "other span", "edited", "absent", "cut", "swapped", "yes/no", "untold")
 _TWICE = ("claims",)  # without people's claims the check is worst, docs/training-log.md has the ablation
-PARTS = ("claims", "answers", "statements", "sentences", ON_POLICY)
+PARTS = ("claims", "answers", "statements", "sentences", "documents", ON_POLICY)
+DOCUMENTS = 8000  # made ones, of four claims each; of a try-out twenty times its --most
 LABELS = {Label.SUPPORTED: 0, Label.REFUTED: 1, Label.NEI: 2, Label.NOT_SUPPORTED: 3}
 UNKNOWN = (-1, -1)
 _STATED, _BOTH = 0.35, 0.2  # of the answers: as a statement alone, as a statement with its question
@@ -97,6 +99,8 @@ def make_rows(
     if any((data / "claims" / "train").glob(f"{ON_POLICY}.jsonl*")):
         rows = read_claims(question_file(data / "claims" / "train", ON_POLICY))
         examples += claim_examples(rows, seen, most or 10**9, seed)
+    documents = min(20 * most or DOCUMENTS, DOCUMENTS)
+    examples += [CheckExample(SOURCE, *astuple(made)) for made in made_claims(documents, seed)]
     examples = [example for example in examples if part_of(example) not in without]
     examples += [example for example in examples if part_of(example) in _TWICE]
     random.Random(f"{seed} order").shuffle(examples)
@@ -112,6 +116,8 @@ def make_rows(
 
 def part_of(example: CheckExample) -> str:
     """Which of PARTS an example belongs to."""
+    if example.source == SOURCE:
+        return "documents"
     if example.kind == "file":
         return ON_POLICY if example.source == _ON_POLICY_SET else "claims"
     if example.kind not in _ANSWERS:

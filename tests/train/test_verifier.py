@@ -51,6 +51,7 @@ def data(train_folder: Path, dev_folder: Path, tmp_path: Path, monkeypatch: pyte
         (folder / "rte.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr("train.verifier_rows.SOURCES", (Source("squad", window=1300),))
     monkeypatch.setattr("train.verifier_rows.CLAIM_FILES", {"rte": 0})
+    monkeypatch.setattr("train.verifier_rows.DOCUMENTS", 0)
     return tmp_path / "data"
 
 
