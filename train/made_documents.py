@@ -13,81 +13,21 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from rag.datafiles import Label
 from train.claim_edits import changed, other_date, other_unit
 from train.edits import negated
+from train.made_facts import YEARS, Fact, Relation, read_facts
 
 SOURCE = "made documents"
-FACTS_FILE = Path(__file__).with_name("made_facts.toml")
-_MONTHS = "January February March April May June July August September October November December".split()
-_DAYS = "Mondays Tuesdays Wednesdays Thursdays Fridays Saturdays Sundays".split()
-_YEARS = range(1998, 2031)
 _ASKED = 0.65  # of the claims: with the question that they answer
 _OWN_WORDS = 0.25  # of the claims: worded as in the document
 _VALUE_ALONE = 0.12  # of the claims: the bare value, as an answer to the question
 _MAY_FOLLOW = ("The", "In", "On", "At", "With", "For", "By", "You", "There", "No", "We", "After", "Every", "Up", "From")
 
 Edited = tuple[str, str, Label]  # kind, claim, label
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """One kind of fact: see the head of made_facts.toml. A rule has no ``say`` but ``yes`` and ``no``."""
-
-    title: str
-    of: str
-    column: str
-    ask: str
-    value: str | tuple[str, ...] = ""
-    year: bool = False
-    say: tuple[str, ...] = ()
-    yes: tuple[str, ...] = ()
-    no: tuple[str, ...] = ()
-
-    def draw(self, draw: random.Random) -> str:
-        """A value; "yes" or "no" for a rule."""
-        if self.yes:
-            return draw.choice(("yes", "no"))
-        if not isinstance(self.value, str):
-            return draw.choice(self.value)
-        if self.value in _KINDS:
-            return _KINDS[self.value](draw)
-        span, units = self.value.split(" ", 1)
-        low, high = map(int, span.split("-"))
-        return f"{_number(low, high, draw)} {draw.choice(units.split('|'))}"
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """That a thing has a value, in a year (0: at any time)."""
-
-    relation: Relation
-    thing: str
-    value: str
-    year: int = 0
-
-    def wordings(self) -> list[str]:
-        """Every way to say it."""
-        rule = self.relation
-        forms = rule.say or (rule.yes if self.value == "yes" else rule.no)
-        return [self._filled(form) for form in forms]
-
-    def question(self) -> str:
-        """What it answers."""
-        return self._filled(self.relation.ask)
-
-    def _filled(self, form: str) -> str:
-        year = str(self.year) if self.year else ""
-        text = form.replace("{E}", self.thing).replace("{e}", self.thing).replace("{V}", self.value)
-        text = text.replace("{T}", year)
-        # A configuration key stays as it is written.
-        return text if form.startswith("{e}") else text[:1].upper() + text[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +40,6 @@ class MadeClaim:
     passage: str
     label: Label
     wrong: tuple[int, int]
-
-
-def read_facts(path: Path = FACTS_FILE) -> tuple[dict[str, list[str]], list[Relation]]:
-    """The things by kind, and the relations."""
-    fields: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    things: dict[str, list[str]] = fields["things"]
-    return things, [_relation(each, things["people"]) for each in fields["relations"]]
-
-
-def _relation(fields: dict[str, Any], people: list[str]) -> Relation:
-    told = fields | {"value": people} if fields.get("value") == "person" else fields
-    frozen: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-    return Relation(**frozen)
 
 
 def made_claims(documents: int, seed: int) -> list[MadeClaim]:
@@ -145,7 +72,7 @@ def _facts(relation: Relation, things: Sequence[str], draw: random.Random) -> li
             values.append(value)
     values += [draw.choice(values) for _ in range(count - len(values))]
     if relation.year and draw.random() < 0.5:
-        thing, first = draw.choice(things), draw.choice(_YEARS[:-6])
+        thing, first = draw.choice(things), draw.choice(YEARS[:-6])
         return [Fact(relation, thing, value, first + turn) for turn, value in enumerate(values)]
     year = _year(relation, draw)
     return [Fact(relation, thing, value, year) for thing, value in zip(draw.sample(things, count), values, strict=True)]
@@ -276,7 +203,7 @@ def _other_year(fact: Fact, claim: str, alike: Sequence[Fact], draw: random.Rand
         return ("date", other, Label.REFUTED) if (other := other_date(claim, (), draw)) else None
     known = sorted({one.year for one in alike if one.thing == fact.thing and one.value != fact.value} - {fact.year})
     same = {one.year for one in alike if one.thing == fact.thing and one.value == fact.value}
-    year = draw.choice(known) if known and draw.random() < 0.8 else draw.choice(sorted(set(_YEARS) - same))
+    year = draw.choice(known) if known and draw.random() < 0.8 else draw.choice(sorted(set(YEARS) - same))
     return "year", claim.replace(str(fact.year), str(year)), Label.NOT_SUPPORTED
 
 
@@ -298,26 +225,7 @@ def _denied(fact: Fact, claim: str, _alike: Sequence[Fact], draw: random.Random)
 
 
 def _year(relation: Relation, draw: random.Random) -> int:
-    return draw.choice(_YEARS) if relation.year else 0
-
-
-def _number(low: int, high: int, draw: random.Random) -> str:
-    """A number as documents have it: round ones often, a decimal now and then, thousands with a comma."""
-    number = draw.randint(low, high)
-    if number > 60 and draw.random() < 0.6:
-        number = max(low, number // 10 * 10)
-    if number < 100 and draw.random() < 0.15:
-        return f"{number}.{draw.choice((5, 25, 5, 75, 9, 2))}"
-    return f"{number:,}"
-
-
-_KINDS: dict[str, Callable[[random.Random], str]] = {
-    "date": lambda draw: f"{draw.randint(1, 28)} {draw.choice(_MONTHS)}",
-    "clock": lambda draw: f"{draw.randint(6, 12)}:{draw.choice(('00', '15', '30', '45'))}",
-    "weekday": lambda draw: draw.choice(_DAYS),
-    "year": lambda draw: str(draw.choice(range(1870, 2021))),
-    "version": lambda draw: f"{draw.randint(1, 9)}.{draw.randint(0, 19)}",
-}
+    return draw.choice(YEARS) if relation.year else 0
 
 
 def main() -> None:

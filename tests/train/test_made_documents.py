@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 
 from rag.datafiles import Label
-from train.made_documents import Fact, MadeClaim, made_claims, read_facts
+from train.made_documents import MadeClaim, made_claims
+from train.made_facts import Fact, read_facts
 
 CLAIMS = made_claims(400, seed=11)
 
