@@ -3,10 +3,12 @@
     python -m benchmarks.fit_check --data data --out models/answerable-check/combiner.json [--per-file 400]
 
 Without a question: claims/dev and sentences of qa/dev/squad2, whole and with one error. With a question: right and
-wrong answers to questions of qa/dev (squad2, nq_oracle, boolq), which carry the reader's features too. Files count
-alike, and so do supported and not supported within a file. Prints, by five-fold cross-validation over files' rows, the
-area under the ROC curve, the calibration error and the balanced accuracy, for the model's own chance and for the
-combiner; then writes the fit on all rows. Needs the check (and the reader) in HOME: answerable models pull.
+wrong answers to questions of qa/dev (squad2, nq_oracle, boolq), which carry the reader's features too. Statements: such
+answers made one sentence with their question (train/statements.py; squad2, nq_oracle), and right ones with one error
+put in (train/claim_edits.py). Files count alike, and so do supported and not supported within a file. Prints, by
+five-fold cross-validation over files' rows, the area under the ROC curve, the calibration error and the balanced
+accuracy, for the model's own chance and for the combiner; then writes the fit on all rows. Needs the check (and the
+reader) in HOME: answerable models pull.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +38,14 @@ from rag.types import Passage
 from rag.verify import LinearCheck
 from rag.weights import require
 from rag.weights_trained import CHECK
+from train.claim_edits import edit
 from train.edits import make_edits
 from train.pairs import make_pairs
 from train.sources import question_file
+from train.statements import statement
 
 ASKED_FILES = ("squad2", "nq_oracle", "boolq")
+STATED_FILES = ("squad2", "nq_oracle")
 _DIGITS = 4
 _PENALTY = 0.5
 
@@ -63,15 +68,34 @@ class Told:
         return weights
 
 
-def dev_rows(data: Path, per_file: int, seed: int = 0) -> tuple[dict[str, list[ClaimRow]], dict[str, list[ClaimRow]]]:
-    """Rows by file, without and with a question."""
+RowsByFile = dict[str, list[ClaimRow]]
+
+
+def dev_rows(data: Path, per_file: int, seed: int = 0) -> dict[str, RowsByFile]:
+    """Rows by file for each regression."""
     free = {path.name.split(".")[0]: read_claims(path) for path in sorted((data / "claims" / "dev").glob("*.jsonl*"))}
-    free["edits"] = make_edits(read_qa(question_file(data / "qa" / "dev", "squad2")), seed)
-    asked = {name: make_pairs(read_qa(question_file(data / "qa" / "dev", name)), seed) for name in ASKED_FILES}
-    return _drawn(free, per_file, seed), _drawn(asked, per_file, seed)
+    questions = {name: read_qa(question_file(data / "qa" / "dev", name)) for name in {*ASKED_FILES, *STATED_FILES}}
+    free["edits"] = make_edits(questions["squad2"], seed)
+    asked = {name: make_pairs(questions[name], seed) for name in ASKED_FILES}
+    stated = {name: make_statements(make_pairs(questions[name], seed), seed) for name in STATED_FILES}
+    kinds = {"free": free, "asked": asked, "stated": stated}
+    return {kind: _drawn(rows, per_file, seed) for kind, rows in kinds.items()}
 
 
-def _drawn(rows: Mapping[str, Sequence[ClaimRow]], per_file: int, seed: int) -> dict[str, list[ClaimRow]]:
+def make_statements(pairs: Sequence[ClaimRow], seed: int) -> list[ClaimRow]:
+    """Those answers that a rule turns into a statement with their question; after each right one, one with an error."""
+    draw = random.Random(f"{seed} statements")
+    found = []
+    for row in pairs:
+        if not (text := statement(row.question, row.claim)):
+            continue
+        found.append(replace(row, claim=text))
+        if row.label is Label.SUPPORTED and (wrong := edit(text, [row.passage], draw)):
+            found.append(replace(row, id=f"{row.id}-{wrong.kind}", claim=wrong.text, label=wrong.label))
+    return found
+
+
+def _drawn(rows: Mapping[str, Sequence[ClaimRow]], per_file: int, seed: int) -> RowsByFile:
     return {name: random.Random(seed).sample(found, min(per_file, len(found))) for name, found in rows.items()}
 
 
@@ -149,8 +173,8 @@ def figures(support: NDArray[np.float64], told: Told, threshold: float) -> dict[
 
 def unfitted(folder: Path, threads: int, reader: Any) -> TrainedVerifier:
     """The check with a combiner of zeros, for its features alone."""
-    flat = {names: LinearCheck(dict.fromkeys(names, 0.0), 0.0, 0.5) for names in (FREE_FEATURES, ASKED_FEATURES)}
-    return TrainedVerifier.load_with(folder, Combiner(flat[FREE_FEATURES], flat[ASKED_FEATURES], ""), reader, threads)
+    free, asked = (LinearCheck(dict.fromkeys(names, 0.0), 0.0, 0.5) for names in (FREE_FEATURES, ASKED_FEATURES))
+    return TrainedVerifier.load_with(folder, Combiner(free, asked, asked, ""), reader, threads)
 
 
 def main() -> None:
@@ -162,11 +186,10 @@ def main() -> None:
     options = parser.parse_args()
     settings = load_settings()
     verifier = unfitted(require(settings.home, CHECK), settings.threads, build_reader(settings))
-    free, asked = dev_rows(options.data, options.per_file)
-    fitted = {
-        "free": fit(gather(verifier, free, FREE_FEATURES), FREE_FEATURES),
-        "asked": fit(gather(verifier, asked, ASKED_FEATURES), ASKED_FEATURES),
-    }
+    fitted = {}
+    for kind, rows in dev_rows(options.data, options.per_file).items():
+        names = FREE_FEATURES if kind == "free" else ASKED_FEATURES
+        fitted[kind] = fit(gather(verifier, rows, names), names)
     text = json.dumps(fitted, indent=1)
     print(text)
     options.out.parent.mkdir(parents=True, exist_ok=True)

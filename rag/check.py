@@ -210,6 +210,7 @@ def _signals(part: _Part, judged: Sequence[Judged], task: _Task) -> Signals:
         shown=[task.passages[one.passage].text[one.start : one.end] for one in windows[:2]],
         windows=[tuple(one.chances.tolist()) for one in windows],
         sentences=[one.support for one in singles],
+        titles=[task.passages[one.passage].title for one in windows[:2]],
     )
     return features(claim, task.question, view, task.reading)
 

@@ -17,7 +17,7 @@ import torch
 from lm.pair_encoder import load_compact
 from rag.check import MAX_CLAIM, TrainedVerifier
 from rag.check_windows import MAX_CLAIM_CHARS, Ranking, claim_parts, text_windows
-from rag.combine import ASKED_FEATURES, FREE_FEATURES, Combiner, View, features, log_odds
+from rag.combine import ASKED_FEATURES, FREE_FEATURES, Combiner, View, features, kind_of, log_odds
 from rag.pair_model import PAIR_WEIGHTS, PairModel
 from rag.pair_tokens import Pair, PairTokenizer
 from rag.reader import Reader, Reading, Span
@@ -34,7 +34,7 @@ def write_combiner(path: Path) -> Path:
     """The model's own chance, nothing else."""
     fields = {
         name: {"weights": {one: float(one == "support") for one in names}, "bias": 0.0, "threshold": 0.5}
-        for name, names in (("free", FREE_FEATURES), ("asked", ASKED_FEATURES))
+        for name, names in (("free", FREE_FEATURES), ("asked", ASKED_FEATURES), ("stated", ASKED_FEATURES))
     }
     path.write_text(json.dumps(fields))
     return path
@@ -199,6 +199,22 @@ def test_features_say_what_is_absent() -> None:
     asked = features("nine watts", "What does it draw?", view, reading)
     assert set(asked) == set(ASKED_FEATURES) and asked["reader_agrees"] == 1.0 and asked["reader_told"] > 2
     assert set(features("nine watts", " ", view, reading)) == set(FREE_FEATURES)
+
+
+def test_each_kind_of_claim_has_its_own_regression() -> None:
+    view, reading = View([TEXTS[0]], [(0.9, 0.05, 0.05)], []), Reading(0.1, ())
+    question = "At how many degrees does the heater switch on?"
+    assert kind_of(features("The heater switches on below three degrees.", "", view, None)) == "free"
+    assert kind_of(features("three", question, view, reading)) == "asked"
+    assert kind_of(features("The heater switches on below three degrees.", question, view, reading)) == "stated"
+
+
+def test_words_of_the_title_are_not_missed() -> None:
+    # A chunk of the manual of the Skua 400 need not name it again.
+    told = [features("The Skua 400 draws nine watts.", "", View([TEXTS[0]], [(0.9, 0.05, 0.05)], [], titles), None)
+            for titles in ([], ["Skua 400 user manual"])]  # fmt: skip
+    assert [one["names_absent"] for one in told] == [1.0, 0.0]
+    assert [one["numbers_absent"] for one in told] == [0.5, 0.0]
 
 
 def test_the_reader_is_heard_where_there_is_a_question(made: Path, combiner: Path, tmp_path: Path) -> None:
