@@ -31,7 +31,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from eval.calibration import auroc, expected_calibration_error
 from rag.build import build_reader
 from rag.check import TrainedVerifier
-from rag.combine import ASKED_FEATURES, FREE_FEATURES, Combiner
+from rag.combine import FEATURES, Combiner
 from rag.datafiles import ClaimRow, Label, read_claims, read_qa
 from rag.settings import load_settings
 from rag.types import Passage
@@ -173,8 +173,8 @@ def figures(support: NDArray[np.float64], told: Told, threshold: float) -> dict[
 
 def unfitted(folder: Path, threads: int, reader: Any) -> TrainedVerifier:
     """The check with a combiner of zeros, for its features alone."""
-    free, asked = (LinearCheck(dict.fromkeys(names, 0.0), 0.0, 0.5) for names in (FREE_FEATURES, ASKED_FEATURES))
-    return TrainedVerifier.load_with(folder, Combiner(free, asked, asked, ""), reader, threads)
+    flat = {kind: LinearCheck(dict.fromkeys(names, 0.0), 0.0, 0.5) for kind, names in FEATURES.items()}
+    return TrainedVerifier.load_with(folder, Combiner(flat, ""), reader, threads)
 
 
 def main() -> None:
@@ -188,8 +188,7 @@ def main() -> None:
     verifier = unfitted(require(settings.home, CHECK), settings.threads, build_reader(settings))
     fitted = {}
     for kind, rows in dev_rows(options.data, options.per_file).items():
-        names = FREE_FEATURES if kind == "free" else ASKED_FEATURES
-        fitted[kind] = fit(gather(verifier, rows, names), names)
+        fitted[kind] = fit(gather(verifier, rows, FEATURES[kind]), FEATURES[kind])
     text = json.dumps(fitted, indent=1)
     print(text)
     options.out.parent.mkdir(parents=True, exist_ok=True)

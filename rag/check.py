@@ -1,10 +1,11 @@
 """The trained check: a small encoder reads claim and passage together, and a fitted combiner says how probable it is.
 
 For each claim the likeliest windows of the passages (rag/check_windows.py) are judged at once: supported, contradicted,
-or not in the passage (train/verifier.py). The best window's sentences are then judged one by one, so that evidence is
-a sentence where one is enough. Exact checks (numbers, names, negation, quotations) and the reader's view go with the
-model's chances as features into a logistic regression (rag/combine.py): nothing overrides, everything weighs. The
-token head marks which words of a claim are not supported.
+or not in the passage (train/verifier.py). A statement that repeats its question is read without it. The best window's
+sentences are then judged one by one, so that evidence is a sentence where one is enough. Exact checks (numbers, names,
+negation, quotations, what lies in one line) and the reader's view go with the model's chances as features into a
+logistic regression (rag/combine.py): nothing overrides, everything weighs. The token head marks which words of a claim
+are not supported.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.check_windows import Ranking, TextWindow, claim_parts, text_windows
-from rag.combine import Combiner, Signals, View, features
+from rag.combine import Combiner, Signals, View, features, is_statement
 from rag.pair_model import PairModel
 from rag.pair_tokens import Pair, PairTokenizer, Pieces
 from rag.reader import Reader, Reading, Runs
@@ -61,11 +62,12 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A claim, or a clause of a long one, and the windows chosen for it."""
+    """A claim, or a clause of a long one, the question that it is read with, and the windows chosen for it."""
 
     claim: int
     start: int
     pieces: Pieces
+    asked: Pieces
     windows: tuple[TextWindow, ...]
 
 
@@ -153,9 +155,10 @@ class TrainedVerifier:
         parts = []
         for (number, start, _), text, pieces in zip(spans, texts, self.tokenizer.read(texts), strict=True):
             if len(pieces) and any(character.isalnum() for character in text):
-                wanted = read_words(text).stems | asked
-                chosen = tuple(task.ranking.windows[place] for place in task.ranking.best(wanted, MAX_WINDOWS))
-                parts.append(_Part(number, start, pieces.cut(0, MAX_CLAIM), chosen))
+                stems = read_words(text).stems
+                chosen = tuple(task.ranking.windows[place] for place in task.ranking.best(stems | asked, MAX_WINDOWS))
+                question = task.asked.cut(0, 0) if is_statement(stems, asked) else task.asked
+                parts.append(_Part(number, start, pieces.cut(0, MAX_CLAIM), question, chosen))
         return parts if task.ranking.windows else []
 
     def _judge(self, parts: Sequence[_Part], task: _Task) -> list[list[Judged]]:
@@ -173,8 +176,8 @@ class TrainedVerifier:
         read = dict(zip(spots, self.tokenizer.read(texts), strict=True))
         rows: list[Pair] = []
         for part, each in zip(parts, places, strict=True):
-            room = MAX_TOKENS - len(task.asked) - len(part.pieces) - 4
-            rows += [self.tokenizer.pair(task.asked.ids, part.pieces.ids, read[spot].ids[:room]) for spot in each]
+            room = MAX_TOKENS - len(part.asked) - len(part.pieces) - 4
+            rows += [self.tokenizer.pair(part.asked.ids, part.pieces.ids, read[spot].ids[:room]) for spot in each]
         outputs = iter(zip(rows, self.model.run(rows), strict=True))
         return [[_judged(spot, *next(outputs)) for spot in each] for each in places]
 

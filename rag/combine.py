@@ -26,7 +26,7 @@ from rag.verify import LinearCheck, linear_check
 from rag.words import join_words, read_words
 
 COMBINER_FILE = "combiner.json"
-FREE_FEATURES = (
+_CHECKED = (
     "support",  # log-odds of "supported" in the best window, within -6 and 6
     "sentence",  # the same for the best sentence of that window
     "second",  # the same for the second best window; -6 without one
@@ -37,30 +37,33 @@ FREE_FEATURES = (
     "overlap",  # share of its stems that they hold
     "negation_differs",  # 1 where it is negated and they are not
     "long",  # log(1 + its words)
-    *ALIGNMENT,
 )
+FREE_FEATURES = (*_CHECKED, *ALIGNMENT)
 ASKED_FEATURES = (
-    *FREE_FEATURES,
+    *_CHECKED,
     "reader_agrees",  # token F1 of the claim and the reader's best span, or 1 where one holds the other
     "reader_near",  # the most of that over its three best spans
     "reader_told",  # log-odds that the passages hold the answer
     "yes_no",  # 1 for an answer of yes or no, on which the reader has no say
+)
+STATED_FEATURES = (
+    *ASKED_FEATURES,
+    *ALIGNMENT,
     "repeats",  # share of the question's stems that the claim repeats
 )
+FEATURES = {"free": FREE_FEATURES, "asked": ASKED_FEATURES, "stated": STATED_FEATURES}
 _QUOTE = re.compile(r"[\"“]([^\"“”]{3,})[\"”]")
 _BOUND = 6.0
-_STATED = 0.3  # of the question repeated: of 1,200 short answers 1 in 60 repeats so much, of statements 29 in 30
+_STATED = 0.3  # of the question's stems repeated: few short answers do, and nearly all statements
 
 Signals = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Combiner:
-    """The fitted regressions."""
+    """The fitted regressions, by the kinds of FEATURES."""
 
-    free: LinearCheck
-    asked: LinearCheck
-    stated: LinearCheck
+    checks: Mapping[str, LinearCheck]
     fingerprint: str
 
     @classmethod
@@ -69,24 +72,20 @@ class Combiner:
         try:
             content = path.read_bytes()
             fields = json.loads(content)
-            free = linear_check(fields["free"], FREE_FEATURES)
-            asked, stated = (linear_check(fields[kind], ASKED_FEATURES) for kind in ("asked", "stated"))
+            checks = {kind: linear_check(fields[kind], names) for kind, names in FEATURES.items()}
         except FileNotFoundError:
             raise ModelMissing(f"{path}: no such file; fit it with benchmarks/fit_check.py") from None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelBroken(f"{path}: no combiner ({error!r}); fit it with benchmarks/fit_check.py") from error
-        return cls(free, asked, stated, hashlib.sha256(content).hexdigest()[:12])
+        return cls(checks, hashlib.sha256(content).hexdigest()[:12])
 
     def support(self, told: Signals) -> float:
         """The probability in (0, 1) that the claim is supported."""
-        return self._for(told).probability(told)
+        return self.checks[kind_of(told)].probability(told)
 
     def threshold(self, told: Signals) -> float:
         """The support from which on such a claim counts as supported."""
-        return self._for(told).threshold
-
-    def _for(self, told: Signals) -> LinearCheck:
-        return {"free": self.free, "asked": self.asked, "stated": self.stated}[kind_of(told)]
+        return self.checks[kind_of(told)].threshold
 
 
 def kind_of(told: Signals) -> str:
@@ -94,6 +93,16 @@ def kind_of(told: Signals) -> str:
     if "reader_told" not in told:
         return "free"
     return "stated" if told["repeats"] >= _STATED else "asked"
+
+
+def is_statement(claim: frozenset[str], asked: frozenset[str]) -> bool:
+    """Whether a claim repeats so much of its question that it can be judged without it; of stems."""
+    return repeated(claim, asked) >= _STATED
+
+
+def repeated(claim: frozenset[str], asked: frozenset[str]) -> float:
+    """The share of the question's stems that a claim repeats, 0 without a question."""
+    return len(claim & asked) / max(1, len(asked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ def features(claim: str, question: str, view: View, reading: Reading | None) -> 
     }
     if reading is None or not question.strip():
         return told
-    return told | _reader_features(claim, reading) | {"repeats": len(ours.stems & asked) / max(1, len(asked))}
+    return told | _reader_features(claim, reading) | {"repeats": repeated(ours.stems, asked)}
 
 
 def _reader_features(claim: str, reading: Reading) -> dict[str, float]:

@@ -17,7 +17,7 @@ import torch
 from lm.pair_encoder import load_compact
 from rag.check import MAX_CLAIM, TrainedVerifier
 from rag.check_windows import MAX_CLAIM_CHARS, Ranking, claim_parts, text_windows
-from rag.combine import ASKED_FEATURES, FREE_FEATURES, Combiner, View, features, kind_of, log_odds
+from rag.combine import FEATURES, Combiner, View, features, kind_of, log_odds
 from rag.pair_model import PAIR_WEIGHTS, PairModel
 from rag.pair_tokens import Pair, PairTokenizer
 from rag.reader import Reader, Reading, Span
@@ -34,7 +34,7 @@ def write_combiner(path: Path) -> Path:
     """The model's own chance, nothing else."""
     fields = {
         name: {"weights": {one: float(one == "support") for one in names}, "bias": 0.0, "threshold": 0.5}
-        for name, names in (("free", FREE_FEATURES), ("asked", ASKED_FEATURES), ("stated", ASKED_FEATURES))
+        for name, names in FEATURES.items()
     }
     path.write_text(json.dumps(fields))
     return path
@@ -192,13 +192,13 @@ def test_the_graph_agrees_with_torch(made: Path, threads: int) -> None:
 def test_features_say_what_is_absent() -> None:
     view = View([TEXTS[0]], [(0.9, 0.05, 0.05), (0.2, 0.7, 0.1)], [0.8])
     told = features('The "purple heater" in Paris draws 12 watts, never more.', "", view, None)
-    assert set(told) == set(FREE_FEATURES)
+    assert set(told) == set(FEATURES["free"])
     assert told["numbers_absent"] == told["quotes_absent"] == told["negation_differs"] == 1.0
     assert told["against"] == pytest.approx(log_odds(0.7)) and 0 < told["overlap"] < 1
     reading = Reading(0.1, (Span(0, 0, 10, "Nine watts", 3.0, 0.8),))
     asked = features("nine watts", "What does it draw?", view, reading)
-    assert set(asked) == set(ASKED_FEATURES) and asked["reader_agrees"] == 1.0 and asked["reader_told"] > 2
-    assert set(features("nine watts", " ", view, reading)) == set(FREE_FEATURES)
+    assert set(asked) == set(FEATURES["stated"]) and asked["reader_agrees"] == 1.0 and asked["reader_told"] > 2
+    assert set(features("nine watts", " ", view, reading)) == set(FEATURES["free"])
 
 
 def test_each_kind_of_claim_has_its_own_regression() -> None:
@@ -221,7 +221,7 @@ def test_the_reader_is_heard_where_there_is_a_question(made: Path, combiner: Pat
     reader = Reader.load(ready("span", tmp_path, TEXTS), threads=1)
     verifier = TrainedVerifier.load(made, combiner, reader, threads=1)
     (parts,) = verifier.signals(["nine watts"], passages(*TEXTS), "What does it draw?")
-    assert set(parts[0]) == set(ASKED_FEATURES)
+    assert set(parts[0]) == set(FEATURES["stated"])
     assert verifier.fingerprint != TrainedVerifier.load(made, combiner, None, threads=1).fingerprint
     assert 0 <= verifier.verify(["nine watts"], passages(*TEXTS), "What does it draw?")[0].support <= 1
 
