@@ -4,11 +4,11 @@
 
 Without a question: claims/dev and sentences of qa/dev/squad2, whole and with one error. With a question: right and
 wrong answers to questions of qa/dev (squad2, nq_oracle, boolq), which carry the reader's features too. Statements: such
-answers made one sentence with their question (train/statements.py; squad2, nq_oracle), and right ones with one error
-put in (train/claim_edits.py). Files count alike, and so do supported and not supported within a file. Prints, by
-five-fold cross-validation over files' rows, the area under the ROC curve, the calibration error and the balanced
-accuracy, for the model's own chance and for the combiner; then writes the fit on all rows. Needs the check (and the
-reader) in HOME: answerable models pull.
+answers made one sentence with their question (train/statements.py; squad2, nq_oracle), right ones with one error put in
+(train/claim_edits.py), and the golden set's planted errors in examples/; those in other documents stay held out. Files
+count alike, and so do supported and not supported within a file. Prints, by five-fold cross-validation over files'
+rows, the area under the ROC curve, the calibration error and the balanced accuracy, for the model's own chance and for
+the combiner; then writes the fit on all rows. Needs the check (and the reader) in HOME: answerable models pull.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from benchmarks.verifiers import PLANTED_FILE
 from eval.calibration import auroc, expected_calibration_error
 from rag.build import build_reader
 from rag.check import TrainedVerifier
@@ -46,6 +47,7 @@ from train.statements import statement
 
 ASKED_FILES = ("squad2", "nq_oracle", "boolq")
 STATED_FILES = ("squad2", "nq_oracle")
+GOLDEN = "examples-"  # the planted errors that are fitted on; those of other documents are held out
 _DIGITS = 4
 _PENALTY = 0.5
 
@@ -78,6 +80,7 @@ def dev_rows(data: Path, per_file: int, seed: int = 0) -> dict[str, RowsByFile]:
     free["edits"] = make_edits(questions["squad2"], seed)
     asked = {name: make_pairs(questions[name], seed) for name in ASKED_FILES}
     stated = {name: make_statements(make_pairs(questions[name], seed), seed) for name in STATED_FILES}
+    stated["golden"] = [row for row in read_claims(PLANTED_FILE) if row.id.startswith(GOLDEN) and row.question]
     kinds = {"free": free, "asked": asked, "stated": stated}
     return {kind: _drawn(rows, per_file, seed) for kind, rows in kinds.items()}
 

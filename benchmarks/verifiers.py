@@ -131,7 +131,9 @@ def planted(verifier: Verifier) -> None:
     shares: dict[str, list[bool]] = {}
     for row, kind in zip(read_claims(PLANTED_FILE), kinds, strict=True):
         told = flagged(verifier, row.claim, [passage_of(row)], row.question)
-        shares.setdefault(kind, []).append(told)
+        source = "examples/ (fitted on)" if row.id.startswith("examples-") else "other documents (held out)"
+        for group in (kind, f"{source}, {'unedited' if kind == 'unedited' else 'edited'}"):
+            shares.setdefault(group, []).append(told)
         if kind != "unedited":
             near = read_words(row.claim).stems <= read_words(row.passage).stems
             for group in ("edited", "near misses, all words in the passage" if near else "a word not in the passage"):

@@ -38,10 +38,11 @@ class Lines:
     def of(cls, texts: Sequence[str], titles: Sequence[str] = ()) -> Lines:
         """The lines of these texts; ``titles`` are known besides."""
         cut = [_lines(text) for text in texts]
-        known = [read_words(line) for lines in cut for line in _headings(lines)] + [read_words(one) for one in titles]
+        heads = [_headings(lines) for lines in cut]
         every = [line for lines in cut for line in lines]
-        body = [line for lines in cut for line in lines if line not in _headings(lines)] or every
-        clauses = [part for line in every for part in _CLAUSE.split(line) if part.strip()]
+        body = [line for lines, own in zip(cut, heads, strict=True) for line in lines if line not in own] or every
+        known = [read_words(line) for line in (*(line for own in heads for line in own), *titles)]
+        clauses = [part for line in every for part in _CLAUSE.split(line) if part.strip()] or every
         stems = frozenset(stem for words in known for stem in words.stems)
         return cls(tuple(map(read_words, body)), tuple(map(read_words, clauses)), stems)
 

@@ -68,7 +68,7 @@ def test_headings_and_heads_of_tables_go_with_every_line() -> None:
     ] == pytest.approx(told("The tariff costs 40 EUR.", PRICES)["line_overlap"])
 
 
-@pytest.mark.parametrize("text", ["", " \n ", "|", "...", "| | |\n|"])
+@pytest.mark.parametrize("text", ["", " \n ", "|", "...", "| | |\n|", ",  ;  ", "or\nand "])
 @pytest.mark.parametrize("claim", ["", "not", "the", "A claim of 5 words."])
 def test_the_features_are_numbers_between_0_and_1(text: str, claim: str) -> None:
     found = told(claim, text)

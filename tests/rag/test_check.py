@@ -192,13 +192,13 @@ def test_the_graph_agrees_with_torch(made: Path, threads: int) -> None:
 def test_features_say_what_is_absent() -> None:
     view = View([TEXTS[0]], [(0.9, 0.05, 0.05), (0.2, 0.7, 0.1)], [0.8])
     told = features('The "purple heater" in Paris draws 12 watts, never more.', "", view, None)
-    assert set(told) == set(FEATURES["free"])
+    assert set(told) >= set(FEATURES["free"]) and "reader_told" not in told
     assert told["numbers_absent"] == told["quotes_absent"] == told["negation_differs"] == 1.0
     assert told["against"] == pytest.approx(log_odds(0.7)) and 0 < told["overlap"] < 1
     reading = Reading(0.1, (Span(0, 0, 10, "Nine watts", 3.0, 0.8),))
     asked = features("nine watts", "What does it draw?", view, reading)
-    assert set(asked) == set(FEATURES["stated"]) and asked["reader_agrees"] == 1.0 and asked["reader_told"] > 2
-    assert set(features("nine watts", " ", view, reading)) == set(FEATURES["free"])
+    assert set(asked) >= set(FEATURES["asked"]) and asked["reader_agrees"] == 1.0 and asked["reader_told"] > 2
+    assert "reader_told" not in features("nine watts", " ", view, reading)
 
 
 def test_each_kind_of_claim_has_its_own_regression() -> None:
@@ -221,7 +221,7 @@ def test_the_reader_is_heard_where_there_is_a_question(made: Path, combiner: Pat
     reader = Reader.load(ready("span", tmp_path, TEXTS), threads=1)
     verifier = TrainedVerifier.load(made, combiner, reader, threads=1)
     (parts,) = verifier.signals(["nine watts"], passages(*TEXTS), "What does it draw?")
-    assert set(parts[0]) == set(FEATURES["stated"])
+    assert set(parts[0]) >= set(FEATURES["asked"])
     assert verifier.fingerprint != TrainedVerifier.load(made, combiner, None, threads=1).fingerprint
     assert 0 <= verifier.verify(["nine watts"], passages(*TEXTS), "What does it draw?")[0].support <= 1
 
