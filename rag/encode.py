@@ -133,7 +133,8 @@ class TextTokenizer:
 
 
 class OpenVinoEncoder:
-    """An `Encoder` on the CPU. A text's vector depends on that text alone, to the last digit, whatever its batch is.
+    """An `Encoder` on the CPU. A text's vector depends on that text alone, whatever its batch is: to the last digit
+    where the processor has AVX-512, to one in a million without.
 
     One thread works on a batch and the batches run side by side, so the number of cores does not change a vector
     either; another CPU family may (bf16 where the CPU has it). Safe to call from several threads.
