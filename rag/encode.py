@@ -133,8 +133,7 @@ class TextTokenizer:
 
 
 class OpenVinoEncoder:
-    """An `Encoder` on the CPU. A text's vector depends on that text alone, whatever its batch is: to the last digit
-    where the processor has AVX-512, to one in a million without.
+    """An `Encoder` on the CPU. A text's vector depends on that text alone, to the last digit, whatever its batch is.
 
     One thread works on a batch and the batches run side by side, so the number of cores does not change a vector
     either; another CPU family may (bf16 where the CPU has it). Safe to call from several threads.
@@ -148,6 +147,8 @@ class OpenVinoEncoder:
         self._tokenizer = TextTokenizer(folder / TOKENIZER_FILE, card.max_tokens)
         self._streams = threads or len(os.sched_getaffinity(0))
         self._compiled = compile_int8(folder / IR_FILE, self._streams)
+        # Without AVX-512 the order in which kernels sum hangs on the size of the batch; single texts are as fast there.
+        self._batch_tokens = BATCH_TOKENS if _has_avx512() else 1
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See Encoder. Raises InvalidInput for what is no text."""
@@ -156,7 +157,7 @@ class OpenVinoEncoder:
         # No AsyncInferQueue: its callback thread wants the GIL once more after the last result, and a process that
         # ends just then is aborted ("terminate called without an active exception"; 9 of 18 runs).
         running: deque[tuple[Any, list[int]]] = deque()
-        for rows in length_batches([len(row) for row in ids]):
+        for rows in length_batches([len(row) for row in ids], self._batch_tokens):
             free = len(running) < self._streams
             request = self._compiled.create_infer_request() if free else _collect(running, out)
             request.start_async(_tensors([ids[row] for row in rows]))
@@ -249,8 +250,18 @@ def compile_int8(path: Path, streams: int) -> Any:
         raise ModelBroken(f"{path} cannot be loaded ({error}); run: answerable models pull") from error
 
 
-def length_batches(lengths: list[int]) -> Iterator[list[int]]:
+def _has_avx512() -> bool:
+    """What Linux says of the processor; elsewhere it is not known, and not assumed."""
+    try:
+        return "avx512f" in Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return False
+
+
+def length_batches(lengths: list[int], budget: int = BATCH_TOKENS) -> Iterator[list[int]]:
     """Row numbers batch by batch: longest first, equal padded length within a batch, then in the order given.
+
+    A batch has at most ``budget`` tokens, or one row.
 
     Padding to a length that the text alone decides is what makes its vector independent of its neighbours: attention
     over more padding sums in another order, and quantisation makes a last digit a third one.
@@ -259,7 +270,7 @@ def length_batches(lengths: list[int]) -> Iterator[list[int]]:
     batch: list[int] = []
     for row in order:
         width = padded_length(lengths[row])
-        if batch and (width != padded_length(lengths[batch[0]]) or width * (len(batch) + 1) > BATCH_TOKENS):
+        if batch and (width != padded_length(lengths[batch[0]]) or width * (len(batch) + 1) > budget):
             yield batch
             batch = []
         batch.append(row)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from rag import encode
@@ -121,15 +120,6 @@ def test_torch_encoder_is_sentence_transformers_and_has_its_own_fingerprint(
     assert (ours.name, ours.dimension, ours.max_tokens) == ("minilm-l6", 384, 256)
 
 
-def assert_same(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-    """To the last digit where the processor has AVX-512; without, the batch decides in what order kernels sum."""
-    flags = Path("/proc/cpuinfo")
-    if flags.is_file() and "avx512f" not in flags.read_text():
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-    else:
-        np.testing.assert_array_equal(found, expected)
-
-
 @pytest.mark.models
 def test_a_vector_does_not_depend_on_its_batch(encoder: OpenVinoEncoder) -> None:
     # Padded to the longest of its batch, the same text differed by .004 between a batch of 1 and one of 32: other
@@ -137,8 +127,8 @@ def test_a_vector_does_not_depend_on_its_batch(encoder: OpenVinoEncoder) -> None
     texts = two_hundred_texts()[20:84]
     together = encoder.encode(texts)
     alone = np.concatenate([encoder.encode([text]) for text in texts])
-    assert_same(together, alone)
-    assert_same(encoder.encode(texts[::-1])[::-1], together)
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_array_equal(encoder.encode(texts[::-1])[::-1], together)
 
 
 @pytest.mark.models
@@ -154,7 +144,7 @@ def test_several_threads_may_encode_at_once(encoder: OpenVinoEncoder) -> None:
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(lambda start: encoder.encode(texts[start : start + 20]), [0, 20, 40] * 3))
         counts = list(pool.map(lambda _: encoder.count_tokens(texts), range(4)))
-    assert_same(np.concatenate(parts), np.concatenate([expected] * 3))
+    np.testing.assert_array_equal(np.concatenate(parts), np.concatenate([expected] * 3))
     assert all(count == counts[0] for count in counts)
 
 
