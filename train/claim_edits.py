@@ -19,9 +19,9 @@ from rag.datafiles import Label
 from train.edits import negated, other_name, other_number
 from train.twists import NAME
 
-_MONTHS = "January February March April May June July August September October November December".split()
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-_DATE = re.compile(rf"\b(?:{'|'.join([*_MONTHS, *_DAYS])})\b")
+MONTHS = "January February March April May June July August September October November December".split()
+DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+_DATE = re.compile(rf"\b(?:{'|'.join([*MONTHS, *DAYS])})\b")
 _UNITS = (
     *(("kilometres", "metres"), ("miles", "kilometres"), ("feet", "metres"), ("km", "m"), ("kg", "g"), ("mg", "g")),
     *(("hours", "minutes"), ("days", "weeks"), ("months", "years"), ("million", "billion"), ("thousand", "million")),
@@ -55,7 +55,7 @@ def other_date(claim: str, _others: Sequence[str], draw: random.Random) -> str:
     if not found:
         return ""
     spot = draw.choice(found)
-    names = _MONTHS if spot[0] in _MONTHS else _DAYS
+    names = MONTHS if spot[0] in MONTHS else DAYS
     return claim[: spot.start()] + draw.choice([name for name in names if name != spot[0]]) + claim[spot.end() :]
 
 
@@ -81,7 +81,7 @@ def compared(claim: str, _others: Sequence[str], draw: random.Random) -> str:
 
 def roles(claim: str, _others: Sequence[str], _draw: random.Random) -> str:
     """Two names in each other's place; "" where there are not just two, or where they are merely listed."""
-    found = [spot for spot in NAME.finditer(f"a {claim}") if spot[0].split()[0] not in (*_MONTHS, *_DAYS)]
+    found = [spot for spot in NAME.finditer(f"a {claim}") if spot[0].split()[0] not in (*MONTHS, *DAYS)]
     if len(found) != 2 or _JOINED.search(f"a {claim}"[found[0].end() : found[1].start()]):
         return ""
     one, two = ((spot.start() - 2, spot.end() - 2) for spot in found)

@@ -47,7 +47,7 @@ class TrainingFailed(AnswerableError):
 
 
 def in_bf16(device: str) -> torch.autocast:
-    """Autocast to bf16; none on a processor without it, where a product of matrices takes twenty times as long."""
+    """Autocast to bf16; none on a processor without it, where it is far slower than fp32."""
     has_bf16 = device != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.autocast(device, dtype=torch.bfloat16, enabled=has_bf16)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from train.claim_edits import DAYS, MONTHS
+
 FACTS_FILE = Path(__file__).with_name("made_facts.toml")
 YEARS = range(1998, 2031)
-_MONTHS = "January February March April May June July August September October November December".split()
-_DAYS = "Mondays Tuesdays Wednesdays Thursdays Fridays Saturdays Sundays".split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,9 @@ def _number(low: int, high: int, draw: random.Random) -> str:
 
 
 _KINDS: dict[str, Callable[[random.Random], str]] = {
-    "date": lambda draw: f"{draw.randint(1, 28)} {draw.choice(_MONTHS)}",
+    "date": lambda draw: f"{draw.randint(1, 28)} {draw.choice(MONTHS)}",
     "clock": lambda draw: f"{draw.randint(6, 12)}:{draw.choice(('00', '15', '30', '45'))}",
-    "weekday": lambda draw: draw.choice(_DAYS),
+    "weekday": lambda draw: f"{draw.choice(DAYS)}s",
     "year": lambda draw: str(draw.choice(range(1870, 2021))),
     "version": lambda draw: f"{draw.randint(1, 9)}.{draw.randint(0, 19)}",
 }
