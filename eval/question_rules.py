@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from eval.question_words import (
     ACTS,
+    ALLOWS,
     AUXILIARY,
     CLAUSE,
     COUNTED,
@@ -38,6 +39,7 @@ from eval.question_words import (
     LEANS,
     LEANS_ON_ONE,
     MEASURES,
+    NAMED,
     NO_THING,
     NUMBER,
     ONE_OF_MANY,
@@ -143,6 +145,8 @@ def _of_reasons(clause: _Clause) -> Iterator[Draft]:
     """ "... because R." -> "Why ...?" """
     before, because, reason = clause.rest.partition(" because ")
     before = before.rstrip(",")
+    if re.match(r"(?:not|never)\b", before):
+        return  # "should not be used because it is fast": two readings
     if because and 3 <= len(reason.split()) <= 16 and not _joins(f" {before} ") and not re.search(r"[;:]", reason):
         yield Draft(f"Why {clause.aux} {clause.subject} {before}?", reason, "reason")
 
@@ -152,7 +156,7 @@ def _of_subject(clause: _Clause) -> Iterator[Draft]:
     rest, subject = clause.rest, clause.subject
     if not 4 <= len(rest.split()) <= 16 or clause.aux in ("are", "were") or _joins(rest) or LEANS.search(f" {rest} "):
         return
-    if STARTS_NO_REST.match(rest):
+    if STARTS_NO_REST.match(rest) or (ALLOWS.fullmatch(clause.aux) and not NAMED.search(rest)):
         return
     if len(subject.split()) >= (3 if subject.startswith("the ") else 2):
         yield Draft(f"{_asking(subject)} {clause.aux} {rest}?", subject, "subject")
@@ -223,7 +227,7 @@ def _of_measure(subject: str, verb: str, rest: str) -> Iterator[Draft]:
 
 
 def _of_count(subject: str, verb: str, rest: str) -> Iterator[Draft]:
-    found = re.match(rf"(?:(?:about|at least|at most|up to) )?({NUMBER}) ((?:[a-z]+ )?[a-z]+s)\b", rest)
+    found = re.match(rf"((?:(?:about|at least|at most|up to) )?(?:{NUMBER})) ((?:[a-z]+ )?[a-z]+s)\b", rest)
     after = rest[found.end() :] if found else ""
     if found and re.fullmatch(r"(?: (?:in|on|at|of|for|from) [\w ]+)?", after) and not _joins(after):
         yield Draft(f"How many {found[2]} does {subject} {COUNTS[verb]}{after}?", f"{found[1]} {found[2]}", "count")

@@ -52,7 +52,13 @@ ACTS = {
 } | {"specifies": "specify", "modifies": "modify", "fetches": "fetch", "establishes": "establish"}
 FINITE = re.compile(rf" (?P<verb>{'|'.join([*MEASURES, *COUNTS, *ACTS])}) ")
 
-_NO_REST = any_of("the an? not_an? not_only one part_of just simply also still now then therefore to free valid about")
+_NO_REST = any_of(
+    "the an? not_an? not_only one part_of just simply also still now then therefore to free valid about available "
+    "documented described discussed explained what how why where when"
+)
+# What may or can be, many things may or can: such a question names something, or says a good deal.
+ALLOWS = re.compile(r"can|may|could|might")
+NAMED = re.compile(r"\S*(?:[A-Z_\d]|\w[./]\w)\S*|(?:\S+ ){7}")
 STARTS_NO_REST = re.compile(rf"(?:{_NO_REST}|{NUMBER}|[\d±])\b")
 
 DEFAULT = re.compile(r"(?:The|Its) default (?:value |setting )?is (?P<answer>[^,;:()]{1,60}?)(?:[,;(].*)?\.")
@@ -68,7 +74,7 @@ PEOPLE = re.compile(rf"(?:^|.* )(?:{_PEOPLE})$|(?:{any_of('Mr Ms Mrs Dr')}) ", r
 _POINTERS = any_of(
     """it its they them their this that these those he she his her we our you your such above below here there so
     described following previous next same others? both specified particular corresponding respective given
-    example remaining"""
+    example remaining current"""
 )
 LEANS = re.compile(rf" (?:{_POINTERS}) ", re.IGNORECASE)
 _COMPARED = any_of(
@@ -83,7 +89,7 @@ _FIRST = any_of(
     so then thus for in on at by to from with without below above during until of not no only also the_same note what
     which who how why even within later earlier either neither several certain whether once unless see use please
     otherwise therefore hence instead furthermore moreover whatever more further additional details table
-    figure chapter section"""
+    figure chapter section now first second third finally suppose assume"""
 )
 _EMPTY = any_of(
     """default value result following former latter other first second last next above current reason number function
@@ -105,7 +111,7 @@ ONE_OF_MANY = re.compile(rf"\b[Tt]he (?:[a-z-]+ ){{0,2}}(?:{_ONE_OF_MANY}|{_WIDE
 LEANS_ON_ONE = re.compile(
     rf"\bthe (?:{_ONE_OF_MANY})\b(?! (?:of|[A-Z]|\w*[_\d]))|\b(?:Section|Appendix|Chapter|Table|Figure) [A-Z\d]"
 )
-PLURAL = re.compile(r"[a-z]{2,}(?<![sui])s$")  # "bits", not "class", "status", "basis"
+PLURAL = re.compile(r"(?:[a-z]{2,}(?<![sui])|[A-Z]{2,})s$")  # "bits", "IDs", not "class", "status", "basis"
 _PERSONS = any_of("owner author approver head lead manager contact editor chair translator")
 ASKS_FOR_PEOPLE = re.compile(rf"(?:{_PERSONS})$")
 _ENDS_OPEN = any_of("in of for by to at on with taken used")
@@ -114,7 +120,7 @@ _NO_COLUMN = any_of(
     """who what when where which why how you we used due for in on by is has examples? notes? remarks?
     comments? answers? inputs? outputs? results?"""
 )
-NO_COLUMN = re.compile(rf"(?:{_NO_COLUMN})\b|.*[,\[(]|.* (?:{_ENDS_OPEN})$", re.IGNORECASE)
+NO_COLUMN = re.compile(rf"(?:{_NO_COLUMN})\b|.*[,\[(]|.* (?:{_ENDS_OPEN}|\d\d?)$", re.IGNORECASE)
 # Begins, or is, no name but a condition: "1 to 3 working days", "below 97 %", "humidity 0 to 100 %".
 _BOUNDS = any_of("above below under over less more up down from until at any all other")
 RANGE = re.compile(rf"[^A-Za-z_./$]|(?:{_BOUNDS})\b|.*(?:\d to \d|[%<>=])", re.IGNORECASE)
@@ -125,9 +131,9 @@ HEDGES = re.compile(rf" (?:{_HEDGES}) ")
 _OTHER_CLAUSE = any_of(
     """that which who whose whom when where if while because than and or but not also there has have had does do did
     gets? gives? makes? takes? uses? needs? pays? says? means? holds? keeps? allows? returns? contains? shows? sends?
-    asked must can may will should is are was were to whether"""
+    asked must can may will should is are was were to whether unless until once"""
 )
-CLAUSE = re.compile(rf"[,;:()\"“”\[\]|]| (?:{_OTHER_CLAUSE}) ", re.IGNORECASE)
+CLAUSE = re.compile(rf"[,;:()\"“”\[\]|–—]| (?:{_OTHER_CLAUSE}) ", re.IGNORECASE)
 JOINS = re.compile(r"[,;:()]| (?:and|or|but|if|when|that|which|who|unless|because|although|while) ")
 FOLLOWS = re.compile(r", |[;:(]| (?:and|but|unless|although|while|if|when|because|so that|which) ")
 ENDS_BADLY = re.compile(

@@ -24,6 +24,7 @@ from rag.words import read_words
 LEAST_WORDS = 3  # stems that a question must have to say what it is about
 LEAST_WORDS_OF_A_PREDICATE = 4
 SAME_F1 = 0.6
+NEAR_OWN = 0.45  # least cosine of a question to its own passage, by which it speaks of what that is about
 NO_ANSWER = 0.5  # the reader's probability of "none" from which on other passages are taken to lack the answer
 NEAR = 0.35  # least cosine of a passage that a question without an answer is to be asked of
 RIVAL = 0.6  # share of a question's stems from which on another sentence speaks of the same thing
@@ -76,8 +77,11 @@ class RoundTrip:
         if is_vague(draft):
             return Outcome(VAGUE)
         hits = distinct(self._find(draft.question, self.top_k + SPARE), self.top_k)
-        if not any(holds(hit.passage, candidate) for hit in hits):
+        own = [hit for hit in hits if holds(hit.passage, candidate)]
+        if not own:
             return Outcome(NOT_FOUND)
+        if max(hit.dense or 0.0 for hit in own) < NEAR_OWN:
+            return Outcome(VAGUE)
         if self._rivalled(candidate):
             return Outcome(RIVALLED)
         if not self._reads(draft, [hit.passage for hit in hits]):

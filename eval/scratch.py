@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rag.build import Search, build_search, build_store
@@ -28,4 +27,4 @@ def scratch_search(settings: Settings) -> Iterator[Search]:
 
 def answer_settings(settings: Settings) -> dict[str, Any]:
     """The settings that change what is measured, for the run file."""
-    return {name: getattr(settings, name) for name in _MATTER} | {"home": Path(settings.home).name}
+    return {name: getattr(settings, name) for name in _MATTER}

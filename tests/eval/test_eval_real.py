@@ -30,7 +30,8 @@ from rag.verify import Judgement, Verifier
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "eval" / "golden" / "examples.jsonl"
-QUESTIONS = 24
+PLANTED = ROOT / "eval" / "golden" / "planted.jsonl"
+QUESTIONS, CLAIMS = 24, 120
 
 pytestmark = [pytest.mark.long, pytest.mark.models, pytest.mark.timeout(3600)]
 
@@ -125,9 +126,10 @@ def shuffled(pipeline: Pipeline) -> Pipeline:
 
 @pytest.fixture(scope="module")
 def bench(models_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Change], Run]]:
-    """Measures the same golden questions, openly, with a pipeline that was changed."""
+    """Measures the same golden questions, openly, and the same claims, with a pipeline that was changed."""
     settings = load_settings(home=models_home)
-    suite = Suite("planted", 7, (SuiteSet("golden", "qa", GOLDEN, mode="open", size=QUESTIONS),))
+    questions = SuiteSet("golden", "qa", GOLDEN, mode="open", size=QUESTIONS)
+    suite = Suite("planted", 7, (questions, SuiteSet("claims", "claims", PLANTED, size=CLAIMS)))
     folder = tmp_path_factory.mktemp("runs")
     with scratch_search(settings) as search:
         pipeline, ingester = build_pipeline(settings, search), build_ingester(settings, search)
@@ -162,15 +164,19 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         (forgetful, "golden.f1", 0.15),
         (wrong_passages, "golden.recall@5", 0.15),
-        (verifier_off, "golden.support_auroc", 0.15),
+        # Answers are rated by more than the check (rag/answer_support.py), so it is missed where it stands alone.
+        (verifier_off, "claims.auroc", 0.15),
         (shuffled, "golden.citation_precision", 0.15),
     ],
 )
 def test_a_planted_regression_is_named_by_the_gate(
     bench: Callable[[Change], Run], before: Run, tmp_path: Path, change: Change, metric: str, leeway: float
 ) -> None:
-    (group,) = groups(before)
-    measured = {group.title(measure): (measure.value(group.items), measure.better) for measure in group.measures}
+    measured = {
+        group.title(measure): (measure.value(group.items), measure.better)
+        for group in groups(before)
+        for measure in group.measures
+    }
     value, better = measured[metric]
     assert value is not None
     limit = f"{metric}={value + leeway if better == 'lower' else value - leeway:.4f}"

@@ -28,6 +28,7 @@ def made(sentence: str, heading: str = "") -> dict[str, str]:
         ("The offer is valid until 30 September 2026.", "Until when is the offer valid?", "30 September 2026"),
         ("The Marten was built in 2014, in Skerrow.", "When was the Marten built?", "2014"),
         ("The Fulmar gateway holds 24 stations.", "How many stations does the Fulmar gateway hold?", "24 stations"),
+        ("The exponent has at least 2 digits.", "How many digits does the exponent have?", "at least 2 digits"),
         (
             "The Fulmar gateway receives the radio messages of Skua stations.",
             "What does the Fulmar gateway receive?",
@@ -56,6 +57,15 @@ def test_a_sentence_gives_its_question(sentence: str, question: str, answer: str
     "sentence",
     [
         "It is kept for 90 days.",  # names nothing
+        "First the URL is matched against the pattern of each rule.",  # "What ...?" "first the URL"
+        "Now the key file contains an unencrypted copy of the key.",
+        "Every registered module runs unless one returns an error.",  # the verb found is that of another clause
+        "The handshake stage is available since version 2.4.39.",  # so are other things
+        "Access control can be done by several different modules.",
+        "The full list of properties is documented at Panel Properties.",
+        "The triple layout is what might be called an adjacent mirror.",
+        "The blog homepage – displays the latest few entries.",
+        "The cache should not be used for code because it has been written badly.",  # two readings
         "The following is kept for 90 days.",
         "Private sticks are never left there for the night.",  # points to another sentence
         "If it rains, the party is held a week later.",

@@ -51,6 +51,8 @@ def test_rows_know_their_characters() -> None:
         "Tag: ALTER SCHEMA | Start: X | End: -",  # marks
         "Question: Server name | Answer: localhost",
         "Algorithm: xdes | Salt bits: 24",  # a list
+        "Card name: DVB Stick | USB IDs: 058f:6610",
+        "Tutorial: Requests and responses | Part 2: Models and forms",  # no column, but the next of the same
         "Name: int_ops | Operator: <\nName: >",  # rows of unequal length: cells were joined
     ],
 )
