@@ -7,7 +7,6 @@ footers, comments and footnotes are not read.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +17,7 @@ from docx.opc.exceptions import PackageNotFoundError
 from ingest.normalise import inline
 from ingest.readers.builder import TextBuilder
 from ingest.readers.names import title_of
-from ingest.readers.package import BROKEN, Element, broken, open_package
+from ingest.readers.package import BROKEN, Element, broken, open_office, open_package
 from rag.types import ParsedDocument
 
 VERSION = "docx/2"
@@ -39,7 +38,7 @@ def read_docx(name: str, data: bytes) -> ParsedDocument:
     """
     open_package(data, "Word file", ".docx").close()
     try:
-        document = docx.Document(io.BytesIO(data))
+        document = open_office(docx.Document, data)
         styles = {style.style_id: style for style in document.styles}
         title = inline(document.core_properties.title or "")
         body = document.element.body

@@ -7,8 +7,10 @@ or of nesting is an error of that file.
 from __future__ import annotations
 
 import io
+import posixpath
 import zipfile
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from lxml import etree
@@ -70,6 +72,41 @@ def open_package(data: bytes, what: str, suffix: str) -> zipfile.ZipFile:
     if any(part.flag_bits & 1 for part in parts):
         raise DocumentRejected("it is encrypted; save it without a password")
     return package
+
+
+def open_office(opener: Callable[[io.BytesIO], Any], data: bytes) -> Any:
+    """What ``opener`` of python-docx or python-pptx makes of a checked package.
+
+    Both want every part that a relationship names. LibreOffice writes links to a place in the document as if it were
+    one ("#page-header"), and tools that shrink files drop pictures: such a package is opened without them.
+    """
+    try:
+        return opener(io.BytesIO(data))
+    except KeyError:
+        return opener(io.BytesIO(_whole_part(data)))
+
+
+def _whole_part(data: bytes) -> bytes:
+    """The XML parts of a package, without relationships to parts that are not among them."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as package, zipfile.ZipFile(out, "w") as kept:
+        names = {name for name in package.namelist() if name.lower().endswith(_XML)}
+        for name in sorted(names):
+            part = package.read(name)
+            kept.writestr(name, _without_dangling(name, part, names) if name.endswith(".rels") else part)
+    return out.getvalue()
+
+
+def _without_dangling(name: str, part: bytes, names: set[str]) -> bytes:
+    """Relationships in the part ``name`` ("word/_rels/document.xml.rels"), but for those to parts that are missing."""
+    root = parse_xml(part)
+    base = posixpath.dirname(posixpath.dirname(name))
+    for relationship in list(root):
+        target = posixpath.normpath(posixpath.join("/", base, relationship.get("Target") or "")).lstrip("/")
+        if relationship.get("TargetMode") != "External" and target not in names:
+            root.remove(relationship)
+    found: bytes = etree.tostring(root)
+    return found
 
 
 def kind_of(data: bytes) -> str:

@@ -6,7 +6,6 @@ them. Pictures, charts and hidden slides' animations are not.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from pptx.util import Emu
 from ingest.normalise import inline
 from ingest.readers.builder import TextBuilder
 from ingest.readers.names import title_of
-from ingest.readers.package import BROKEN, broken, open_package
+from ingest.readers.package import BROKEN, broken, open_office, open_package
 from rag.types import ParsedDocument
 
 VERSION = "pptx/1"
@@ -37,7 +36,7 @@ def read_pptx(name: str, data: bytes) -> ParsedDocument:
     open_package(data, "PowerPoint file", ".pptx").close()
     builder = TextBuilder()
     try:
-        deck = pptx.Presentation(io.BytesIO(data))
+        deck = open_office(pptx.Presentation, data)
         title = inline(deck.core_properties.title or "")
         for number, slide in enumerate(deck.slides, start=1):
             builder.page(number)

@@ -97,6 +97,23 @@ def _zip(parts: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+def test_a_file_whose_links_lead_to_no_part_is_read() -> None:
+    """LibreOffice writes a link to a place in the document as a part, "#page-header"; the file was rejected."""
+    with zipfile.ZipFile(io.BytesIO(_saved(_handbook()))) as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    expected = read_docx("a.docx", _zip(parts))
+    links = b"".join(
+        b'<Relationship Id="rId9%d" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/%s" '
+        b'Target="%s"/>' % (number, kind, target)
+        for number, (kind, target) in enumerate([(b"hyperlink", b"#page-header"), (b"image", b"media/gone.png")])
+    )
+    rels = "word/_rels/document.xml.rels"
+    parts[rels] = parts[rels].replace(b"</Relationships>", links + b"</Relationships>")
+    with pytest.raises(KeyError, match="page-header"):
+        docx.Document(io.BytesIO(_zip(parts)))
+    assert read_docx("a.docx", _zip(parts)) == expected
+
+
 def test_a_bomb_is_rejected_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = _zip({"[Content_Types].xml": b"<a/>", "word/document.xml": b" " * (package.MOST_XML + 1)})
     assert len(bomb) < 100_000
