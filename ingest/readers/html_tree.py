@@ -33,6 +33,13 @@ _MOST_COPIES = 2_000_000  # open formatting elements summed over the other tags:
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _QUOTED_TAG = re.compile(r"=\"[^\"<]*<[^\"]*\"|='[^'<]*<[^']*'")
 _TAG = re.compile(r"<(/?[a-z][a-z0-9]*)")
+# A drawing of nothing but shapes. Within it "/>" ends an element, outside it does not, and by tags alone thousands of
+# <path .../> look as if they were left open. It holds no words that are read, so it is taken out first.
+_SHAPES = (
+    "a|circle|clippath|defs|desc|ellipse|g|image|line|lineargradient|marker|mask|path|pattern|polygon|polyline|"
+    "radialgradient|rect|stop|symbol|text|textpath|title|tspan|use"
+)
+_DRAWING = re.compile(rf"<svg\b[^<>]*+>(?:[^<]++|</?(?:{_SHAPES})\b[^<>]*+>)*+</svg\s*>", re.IGNORECASE)
 # Elements without an end, and those that the parser closes by itself when the next one begins.
 _NEVER_DEEP = frozenset(
     """a p li dt dd tr td th thead tbody tfoot option colgroup rt rp html head body area base br col embed hr img input
@@ -47,6 +54,7 @@ def content_root(html: str) -> tuple[LexborNode | None, str]:
     Navigation is dropped unless nothing else would be left. Raises DocumentRejected for a page nested so deeply that
     parsing it would not end.
     """
+    html = _DRAWING.sub("", html)
     reject_bomb(html)
     tree = _parse(html)
     title = tree.css_first("title")

@@ -47,3 +47,14 @@ def test_the_main_element_must_hold_a_fair_share() -> None:
     assert root is not None
     assert root.tag == "body"
     assert title == "T"
+
+
+def test_drawings_of_many_shapes_are_no_bomb() -> None:
+    """A page of SQLite's documentation has 7,608 <path .../> in its diagrams, and was rejected for leaving them open."""
+    drawing = "<svg viewBox='0 0 1 1'><title>rows</title><g>" + '<path d="M0,0L1,1"/>' * 12_000 + "</g></svg>"
+    root, title = content_root(f"<title>Joins</title><p>before</p>{drawing}<p>after</p>")
+    assert root is not None and root.text(separator=" ").split() == ["before", "after"] and title == "Joins"
+    with pytest.raises(DocumentRejected, match="close them"):
+        content_root('<path d="M0,0L1,1"/>' * 12_000)
+    with pytest.raises(DocumentRejected, match="close them"):
+        content_root("<svg><p>" + "<path/>" * 12_000 + "</svg>")
