@@ -50,7 +50,7 @@ def test_the_main_element_must_hold_a_fair_share() -> None:
 
 
 def test_drawings_of_many_shapes_are_no_bomb() -> None:
-    """A page of SQLite's documentation has 7,608 <path .../> in its diagrams, and was rejected for leaving them open."""
+    """A page of SQLite's documentation with 7,608 <path .../> in its diagrams was rejected for leaving them open."""
     drawing = "<svg viewBox='0 0 1 1'><title>rows</title><g>" + '<path d="M0,0L1,1"/>' * 12_000 + "</g></svg>"
     root, title = content_root(f"<title>Joins</title><p>before</p>{drawing}<p>after</p>")
     assert root is not None and root.text(separator=" ").split() == ["before", "after"] and title == "Joins"
