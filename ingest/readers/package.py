@@ -98,12 +98,19 @@ def _whole_part(data: bytes) -> bytes:
 
 
 def _without_dangling(name: str, part: bytes, names: set[str]) -> bytes:
-    """Relationships in the part ``name`` ("word/_rels/document.xml.rels"), but for those to parts that are missing."""
+    """Relationships in the part ``name`` ("word/_rels/document.xml.rels"), but for those to parts that are missing.
+
+    Raises ValueError for one that leads out of the package: nobody writes that by mistake.
+    """
     root = parse_xml(part)
     base = posixpath.dirname(posixpath.dirname(name))
     for relationship in list(root):
-        target = posixpath.normpath(posixpath.join("/", base, relationship.get("Target") or "")).lstrip("/")
-        if relationship.get("TargetMode") != "External" and target not in names:
+        if relationship.get("TargetMode") == "External":
+            continue
+        target = posixpath.normpath(posixpath.join(base, relationship.get("Target") or "")).lstrip("/")
+        if target.startswith(".."):
+            raise ValueError("a relationship leads out of the package")
+        if target not in names:
             root.remove(relationship)
     found: bytes = etree.tostring(root)
     return found
