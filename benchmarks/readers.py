@@ -5,7 +5,7 @@
 
 For each candidate that is installed, on the golden documents of its format: milliseconds a document (best of five
 rounds), peak memory of a round as Python sees it, and the shares of the golden words and headings that are in what it
-gives. With --files, on real files of FOLDER as well (what benchmarks/ingest_corpus.py fetched): milliseconds a MB, files
+gives. With --files, on real files of FOLDER too (what benchmarks/ingest_corpus.py fetched): milliseconds a MB, files
 that it failed on, and of the words that ours and it give, the shares that each has.
 """
 
