@@ -6,7 +6,8 @@ ReadValue -> Gather(beam_idx) -> Concat -> [share heads] -> ScaledDotProductAtte
 
     inputs    ids (B, T) i64      mask (B, S) i64, 1 for a token, 0 for padding
               at (N,) i64, positions in T to give logits for        beam_idx (B,) i32, rows of the cache to go on from
-    output    logits (B, N, V) f32
+    outputs   logits (B, N, V) f32
+              new.L.key, new.L.value (B, G, T, D) f32: what this call adds to the state of layer L
     state     past.L.key, past.L.value (B, G, P, D); empty after reset
 
 Letters as in lm/model.py.
@@ -25,7 +26,7 @@ from lm.checkpoint import load
 from lm.compress import compress_weights
 from lm.config import DecoderConfig
 from lm.model import Decoder
-from lm.openvino_engine import CACHE_FOLDER, MODEL_FILE
+from lm.openvino_engine import CACHE_FOLDER, MODEL_FILE, output_of
 from lm.ov import ops, ov
 
 _PLAIN_INPUTS = ("ids", "mask", "at")
@@ -57,6 +58,7 @@ def to_openvino(model: Decoder) -> ov.Model:
     pasts = [f"past.{layer}.{part}" for layer in range(config.num_hidden_layers) for part in ("key", "value")]
     _name_and_shape(graph, config, pasts)
     _make_stateful(graph, config, pasts)
+    _give_new(graph)
     return graph
 
 
@@ -128,6 +130,15 @@ def _make_stateful(graph: ov.Model, config: DecoderConfig, pasts: list[str]) -> 
     graph.validate_nodes_and_infer_types()
     apply_make_stateful_transformation(graph, {name: _grown(name) for name in pasts})
     _start_empty(graph, config)
+
+
+def _give_new(graph: ov.Model) -> None:
+    """Each layer's new keys and values as outputs too: asking the plugin for its state costs a fifth of a reading."""
+    for sink in graph.get_sinks():
+        new = sink.input_value(0).get_node().input_value(1)  # of the Concat of past and new
+        new.get_tensor().add_names({output_of(sink.get_variable_id())})
+        graph.add_results([ops.result(new)])
+    graph.validate_nodes_and_infer_types()
 
 
 def _start_empty(graph: ov.Model, config: DecoderConfig) -> None:

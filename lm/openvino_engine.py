@@ -104,9 +104,13 @@ class OpenVinoSession(Session):
         """Read the first tokens of a prompt, and hand their keys and values over to the writer."""
         self._reader.reset_state()
         _infer(self._reader, ids, mask, None, (0,))
-        read = {state.name: state for state in self._reader.query_state()}
         for state in self._writer.query_state():
-            state.state = read[state.name].state
+            state.state = self._reader.get_tensor(output_of(state.name))
+
+
+def output_of(state: str) -> str:
+    """The output that gives what a call adds to the state of that name: "past.3.keypresent.3.key" -> "new.3.key"."""
+    return f"new.{state.rpartition('present.')[2]}"
 
 
 def _infer(

@@ -133,7 +133,7 @@ BASE_MODELS = (
             ),
         ),
         convert=convert_generator,
-        conversion=3,
+        conversion=4,
         room=800_000_000,
     ),
 )

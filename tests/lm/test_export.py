@@ -25,7 +25,7 @@ from lm.engine import load_engine
 from lm.errors import CheckpointBroken, CheckpointMissing
 from lm.export import export_openvino
 from lm.model import Decoder, DecoderConfig
-from lm.openvino_engine import OpenVinoEngine, _has_bf16
+from lm.openvino_engine import OpenVinoEngine, _has_bf16, output_of
 from lm.ov import ov
 
 NEVER: frozenset[int] = frozenset()
@@ -125,6 +125,20 @@ def test_a_prompt_read_in_bf16_is_gone_on_from_in_f32(folder: Path, lengths: tup
         for new, seen in ((ids, mask), (ids[:, :1], None), (ids[:, 1:3], None)):
             found, expected = session.feed_rows(new, seen), exact.feed_rows(new, seen)
             assert 0 < np.abs(found - expected).mean() < 0.05 * expected.std()
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_what_a_call_adds_to_the_state_is_an_output_too(folder: Path, kind: str) -> None:
+    engine = OpenVinoEngine(folder / kind, CONFIG, {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"})
+    with engine.session(100) as session:
+        request = session._writer
+        for count, begins in ((7, 0), (3, 7)):
+            session.feed(list(range(count)))
+            states = request.query_state()
+            assert len(states) == 2 * CONFIG.num_hidden_layers
+            for state in states:
+                new = request.get_tensor(output_of(state.name)).data  # (B, G, T, D)
+                assert np.array_equal(new, state.state.data[:, :, begins:]), state.name
 
 
 @needs_bf16
