@@ -134,7 +134,7 @@ def probes(lists: int) -> int:
 
 def depth(family: Family, k: int) -> int:
     """Candidates to rank again by their stored vectors, for ``k`` wanted."""
-    factor, least = {Family.EXACT: (1, 0), Family.IVF_RABITQ: (8, 100), Family.IVF_PQ: (8, 100)}.get(family, (2, 20))
+    factor, least = {Family.EXACT: (1, 0), Family.IVF_RABITQ: (16, 200), Family.IVF_PQ: (8, 100)}.get(family, (2, 20))
     return max(factor * k, least)
 
 
