@@ -133,7 +133,7 @@ def _make_stateful(graph: ov.Model, config: DecoderConfig, pasts: list[str]) -> 
 
 
 def _give_new(graph: ov.Model) -> None:
-    """Each layer's new keys and values as outputs too: asking the plugin for its state costs a fifth of a reading."""
+    """Each layer's new keys and values as outputs too: the plugin is slow to give out its state."""
     for sink in graph.get_sinks():
         new = sink.input_value(0).get_node().input_value(1)  # of the Concat of past and new
         new.get_tensor().add_names({output_of(sink.get_variable_id())})

@@ -65,7 +65,8 @@ class TrainedModel:
 def trained_models() -> tuple[TrainedModel, ...]:
     """The models that this repository ships; those on MiniLM where their weights are there."""
     folder = models_in_repository()
-    generator = TrainedModel("answerable-135m", "generator", "0.4", "smollm2-135m", folder / "answerable-135m", 3)
+    adapter = folder / "answerable-135m"
+    generator = TrainedModel("answerable-135m", "generator", "0.4", "smollm2-135m", adapter, conversion=3)
     pairs = (pair_encoder(READER, "reader", folder), pair_encoder(CHECK, "verifier", folder))
     rankers = (ranker(RERANKER, "reranker", folder), ranker(RETRIEVER, "retriever", folder))
     return (generator, *(model for model in (*pairs, *rankers) if (model.adapter / model.file).is_file()))

@@ -83,10 +83,10 @@ def open_office(opener: Callable[[io.BytesIO], Any], data: bytes) -> Any:
     try:
         return opener(io.BytesIO(data))
     except KeyError:
-        return opener(io.BytesIO(_whole_part(data)))
+        return opener(io.BytesIO(_xml_parts(data)))
 
 
-def _whole_part(data: bytes) -> bytes:
+def _xml_parts(data: bytes) -> bytes:
     """The XML parts of a package, without relationships to parts that are not among them."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as package, zipfile.ZipFile(out, "w") as kept:
