@@ -192,6 +192,13 @@ def upload(url: str, key: str | None, texts: Sequence[str], collection: str) -> 
     return jobs
 
 
+def empty(url: str, key: str | None, collection: str) -> None:
+    """Delete a collection of an earlier level or run: files that the server has are not read again."""
+    gone = httpx.delete(f"{url}/v1/collections/{collection}", headers=headers(key), timeout=120)
+    if gone.status_code != httpx.codes.NOT_FOUND:
+        gone.raise_for_status()
+
+
 def headers(key: str | None) -> dict[str, str]:
     """What a request needs to be let in."""
     return {"Authorization": f"Bearer {key}"} if key else {}
@@ -219,7 +226,8 @@ def job_status(url: str, key: str | None, job: str) -> str:
 
 
 def while_ingesting(url: str, key: str | None, clients: int, files: int, questions: Questions) -> dict[str, Any]:
-    """A level that lasts as long as the server reads ``files`` uploaded files."""
+    """A level that lasts as long as the server reads ``files`` uploaded files, none of which it has."""
+    empty(url, key, INGESTED)
     jobs, started, ended = upload(url, key, pages(files), INGESTED), time.monotonic(), threading.Event()
 
     def watch() -> None:
