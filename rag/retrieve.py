@@ -3,15 +3,17 @@
 Every candidate of either search gets both scores where they exist: the cosine of a passage that only BM25 found is
 computed from its vector, so no passage is marked down for having been found by one search alone. rag/fusion.py makes
 one score of both. The best RERANKED of them are read by the reranker where there is one and the query is a question
-and not a page (RERANK_WORDS): a text as long as the passages is matched better by its vector.
+and not a page (RERANK_WORDS): a text as long as the passages is matched better by its vector. What the best of those
+have in common then moves the others (rag/pseudo_feedback.py), the less the more clearly one of them leads.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -20,11 +22,13 @@ from numpy.typing import NDArray
 from rag.encode import Encoder
 from rag.fusion import fuse
 from rag.index import Index
+from rag.pseudo_feedback import Candidates, doubt, fused_again
 from rag.rerank import Reranker
 from rag.store import Collection, Store, check_encoder
 from rag.types import Filter, Hit, Passage
 
 Mode = Literal["dense", "bm25", "fused", "reranked"]
+Feedback = Callable[[Sequence[Hit], float], list[float]]  # hits as ranked so far, strength -> their fused scores anew
 
 CANDIDATES = 50  # of each search, before fusion
 RERANKED = 30  # of the fused list
@@ -74,7 +78,8 @@ class Retriever:
     def find(self, query: str, collection: Collection, k: int, where: Filter | None = None) -> Found:
         """The best ``k`` passages by all that there is, and whether they answer. Raises what `search` raises."""
         check_encoder(collection, self.encoder.fingerprint)
-        return self._reranked(query, self._first_stage(query, collection, max(k, RERANKED), "fused", where), k)
+        hits = self._first_stage(query, collection, max(k, RERANKED), "fused", where)
+        return self._reranked(query, hits, k, partial(self._fed_back, query, collection))
 
     def _first_stage(
         self, query: str, collection: Collection, k: int, mode: Mode | None, where: Filter | None
@@ -86,18 +91,31 @@ class Retriever:
         passages = self.store.chunks.passages(best)
         return tuple(Hit(passages[i], scores[i], dense.get(i), bm25.get(i)) for i in best if i in passages)
 
-    def _reranked(self, query: str, hits: tuple[Hit, ...], k: int) -> Found:
+    def _reranked(self, query: str, hits: tuple[Hit, ...], k: int, feedback: Feedback | None = None) -> Found:
         if self.reranker is None or not hits or len(query.split()) > RERANK_WORDS:
             return Found(hits[:k])
         started = time.perf_counter()
         texts = [f"{hit.passage.heading}\n{hit.passage.text}" for hit in hits[:RERANKED]]
         logits = self.reranker.logits(query, texts)  # (N, 2)
-        scores = reranked_scores([hit.score for hit in hits], logits[:, 0], RERANK_WEIGHT, RERANK_TEMPERATURE)
-        scored = [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
+        scored = _scored(hits, [hit.score for hit in hits], logits[:, 0])
+        if feedback is not None and (strength := doubt(logits[:, 0])) > 0:
+            again = feedback(scored[:RERANKED], strength)
+            scored = _scored(hits, [*again, *(hit.score for hit in hits[RERANKED:])], logits[:, 0])
         order = tuple(sorted(scored, key=lambda hit: (-hit.score, hit.passage.chunk_id)))
         known = self.reranker.calibration
         answerable = None if known is None else known.probability(logits)
         return Found(order[:k], answerable, (time.perf_counter() - started) * 1000)
+
+    def _fed_back(self, query: str, collection: Collection, hits: Sequence[Hit], strength: float) -> list[float]:
+        """The fused score of each hit anew, its candidates known by the scores that they have."""
+        ids = np.array([hit.passage.chunk_id for hit in hits], dtype=np.int64)
+        found = Candidates(
+            [f"{hit.passage.heading}\n{hit.passage.text}" for hit in hits],
+            self.index.vectors(collection, ids),
+            [hit.bm25 or 0.0 for hit in hits],
+            [hit.score for hit in hits],
+        )
+        return fused_again(query, self.encoder.encode([query])[0], found, strength)
 
     def scores(
         self,
@@ -145,6 +163,11 @@ class Retriever:
         self, query: str, collection: Collection, depth: int, allowed: NDArray[np.int64] | None
     ) -> dict[int, float]:
         return dict(self.store.chunks.search(collection, content_words(query), depth, allowed))
+
+
+def _scored(hits: Sequence[Hit], fused: Sequence[float], relevant: NDArray[np.float32]) -> list[Hit]:
+    scores = reranked_scores(fused, relevant, RERANK_WEIGHT, RERANK_TEMPERATURE)
+    return [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
 
 
 def reranked_scores(

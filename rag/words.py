@@ -75,6 +75,12 @@ def read_words(text: str) -> Words:
     )
 
 
+def content_stems(text: str) -> list[str]:
+    """The stems of the content words and numbers of a text, in order, repeats included; letters alone are left out."""
+    tokens = [_normal(token) for token in _TOKEN.findall(text)]
+    return [stem(token) for token in tokens if token not in _STOPWORDS and len(token) > 1]
+
+
 def join_words(parts: list[Words]) -> Words:
     """The words of neighbouring sentences taken together."""
     return Words(
