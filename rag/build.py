@@ -10,6 +10,7 @@ import structlog
 
 from lm.device import cuda_available
 from rag.answer_support import ANSWERS_FILE, AnswerRater
+from rag.answerable import ANSWERABLE_FILE, Answerability
 from rag.check import TrainedVerifier
 from rag.combine import COMBINER_FILE
 from rag.encode import TOKENIZER_FILE, Encoder, TextTokenizer, load_encoder
@@ -93,6 +94,7 @@ def build_pipeline(settings: Settings, search: Search | None = None, side_by_sid
         limits=Limits(settings.passage_tokens, settings.max_new_tokens, settings.max_question_chars),
         reader=reader,
         rater=build_rater(),
+        answerability=build_answerability(),
     )
 
 
@@ -129,6 +131,12 @@ def build_rater() -> AnswerRater | None:
         return AnswerRater.load(path)
     log.warning(f"{path} is missing, so answers are not rated; fit it with benchmarks/fit_answers.py")
     return None
+
+
+def build_answerability() -> Answerability | None:
+    """Whether passages answer, once an answer was tried; None where it was not fitted. Raises ModelBroken."""
+    path = models_in_repository() / CHECK / ANSWERABLE_FILE
+    return Answerability.load(path) if path.is_file() else None
 
 
 def build_verifier(settings: Settings, encoder: Encoder, reader: Reader | None) -> Verifier:

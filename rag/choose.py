@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from rag import answerable
 from rag.answer_support import AnswerRater, Draft
+from rag.answerable import Answerability
 from rag.answers import normalise
 from rag.generate import Piece
 from rag.policy import Policy, refuse_after, replaceable
@@ -52,12 +54,16 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An answer with its claims and its support in [0, 1]; ``reason`` says why it is withdrawn, "" that it stands."""
+    """An answer with its claims and its support in [0, 1]; ``reason`` says why it is withdrawn, "" that it stands.
+
+    ``answerable``: the probability in (0, 1) that the passages answer; None where nothing tells.
+    """
 
     parsed: ParsedAnswer
     claims: tuple[Claim, ...]
     support: float
     reason: str = ""
+    answerable: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +73,28 @@ class Chooser:
     policy: Policy
     reader: Reader | None = None
     rater: AnswerRater | None = None
+    answerability: Answerability | None = None
 
     def choose(self, asked: str, passages: Sequence[Passage], written: Written, check: Check) -> Choice:
         """The answer to ``asked``, the question made to stand by itself. ``check`` judges a text's claims."""
         reading = self._read(asked, passages)
+        choice = self._better(written, reading, check)
+        if self.answerability is None or not self._tells(written):
+            return choice
+        texts = [passage.text for passage in passages]
+        return replace(choice, answerable=self.answerability.probability(asked, texts, _own_draft(reading, written)))
+
+    def signals(self, asked: str, passages: Sequence[Passage], written: Written) -> dict[str, float] | None:
+        """What tells whether the passages answer, for fitting; None where nothing does."""
+        if not self._tells(written):
+            return None
+        draft = _own_draft(self._read(asked, passages), written)
+        return answerable.features(asked, [passage.text for passage in passages], draft)
+
+    def _tells(self, written: Written) -> bool:
+        return self.reader is not None and written.unanswerable is not None
+
+    def _better(self, written: Written, reading: Reading, check: Check) -> Choice:
         own = self._own(written, reading, check)
         if not self._second_tried(own, reading):
             return own
@@ -97,7 +121,7 @@ class Chooser:
     def _own(self, written: Written, reading: Reading, check: Check) -> Choice:
         if written.parsed.refused:
             return Choice(written.parsed, (), 0.0, refuse_after(written.parsed, (), None, self.policy))
-        return self._rated(_draft(written.parsed, reading, written), written.parsed, check)
+        return self._rated(_own_draft(reading, written), written.parsed, check)
 
     def _rated(self, draft: Draft, parsed: ParsedAnswer, check: Check) -> Choice:
         claims = check(parsed)
@@ -117,6 +141,10 @@ class Chooser:
 def _draft(parsed: ParsedAnswer, reading: Reading, written: Written) -> Draft:
     """The draft before it is checked."""
     return Draft(parsed.text, 0.0, reading, written.parsed.text, written.sure, written.unanswerable, written.nearest)
+
+
+def _own_draft(reading: Reading, written: Written) -> Draft:
+    return _draft(written.parsed, reading, written)
 
 
 def _least(claims: Sequence[Claim]) -> float:

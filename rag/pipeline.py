@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rag.answer_support import AnswerRater, Draft
+from rag.answerable import Answerability
 from rag.choose import Check, Chooser, Written
 from rag.followup import standalone
 from rag.generate import Generator, Piece
@@ -99,6 +100,7 @@ class Pipeline:
     limits: Limits
     reader: Reader | None = None
     rater: AnswerRater | None = None
+    answerability: Answerability | None = None
 
     def answer(self, question: Question) -> Answer:
         """The answer to ``question``. Raises InvalidInput, NotFound, EncoderChanged, StoreUnavailable."""
@@ -169,6 +171,7 @@ class Pipeline:
             abstained=bool(choice.reason),
             reason=choice.reason,
             support=0.0 if choice.reason else choice.support,
+            answerable=answer.answerable if choice.answerable is None else choice.answerable,
             unanswerable=written.unanswerable,
             claims=() if choice.reason else choice.claims,
             usage=self._usage(prompt, pieces),
@@ -192,6 +195,16 @@ class Pipeline:
             yield from self.chooser.drafts(
                 standalone(question), prompt.passages, written, self._checks(question, prompt)
             )
+
+    def signals(self, question: Question, passages: Sequence[Passage]) -> dict[str, float] | None:
+        """What tells whether ``passages`` answer, after an answer was tried; None where nothing does.
+
+        For fitting that (benchmarks/fit_answered.py). Raises what `answer` raises.
+        """
+        hits = distinct(self._found(question, passages).hits, question.top_k)
+        prompt = self._prompt(question, hits)
+        pieces = list(self.generator.stream(prompt, self.limits.max_new_tokens, self.policy.refuse_at))
+        return self.chooser.signals(standalone(question), prompt.passages, _written(pieces, prompt, hits))
 
     def _prompt(self, question: Question, hits: Sequence[Hit]) -> Prompt:
         passages = merged([hit.passage for hit in hits], self._text_of)
@@ -235,7 +248,7 @@ class Pipeline:
     @property
     def chooser(self) -> Chooser:
         """What decides between the generator's answer and the reader's."""
-        return Chooser(self.policy, self.reader, self.rater)
+        return Chooser(self.policy, self.reader, self.rater, self.answerability)
 
     def models(self) -> ModelNames:
         """Which model does which job."""
