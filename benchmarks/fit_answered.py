@@ -31,7 +31,7 @@ from rag.build import build_pipeline
 from rag.datafiles import QaRow, read_qa
 from rag.settings import load_settings
 
-_PENALTY = 10.0
+_PENALTY = 3.0
 _DIGITS = 4
 
 

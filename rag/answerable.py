@@ -1,31 +1,31 @@
-"""Whether the passages answer the question at all, once an answer was tried: reader, generator and words, weighed.
+"""Whether the passages answer the question at all, once an answer was tried: reader and generator weighed together.
 
 Before a word is written only the reranker can say, and what people wrote to mislead deceives it (docs/benchmarks.md).
-Afterwards more is known: how far the reader's best span stands above "no answer", how surely the generator wrote and
-whether both say the same, and which of the question's words stand nowhere in the passages, or not in the sentence that
-seems to answer; a negation on one side alone turns the meaning. A logistic regression weighs these, fitted on dev
-questions by benchmarks/fit_answered.py and kept as models/answerable-check/answerable.json.
+Afterwards more is known: how far the reader's best span stands above "no answer" and above the next one, how probable
+the generator held a refusal, and whether both say the same; and questions with a negation seldom have their answer in
+so many words. A logistic regression weighs these, fitted on dev questions by benchmarks/fit_answered.py and kept as
+models/answerable-check/answerable.json.
+
+How many of the question's words the passages lack is left out on purpose: questions written to mislead copy the
+passage, so that on such data lacking words would speak for an answer, and on others against it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rag import answer_support
 from rag.answer_support import Draft
-from rag.reader import Reading
-from rag.sentences import sentences
 from rag.types import ModelBroken, ModelMissing
 from rag.verify import LinearCheck, linear_check
-from rag.words import join_words, read_words
+from rag.words import read_words
 
 ANSWERABLE_FILE = "answerable.json"
-_DRAFT = ("nearest", "told", "least", "mean", "unanswerable", "agrees", "lead")
-FEATURES = (*_DRAFT, "absent", "apart", "negated", "turned")
+_DRAFT = ("nearest", "told", "unanswerable", "agrees", "lead")
+FEATURES = (*_DRAFT, "negated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,33 +49,12 @@ class Answerability:
             ) from error
         return cls(check, hashlib.sha256(content).hexdigest()[:12])
 
-    def probability(self, asked: str, texts: Sequence[str], draft: Draft) -> float:
-        """In (0, 1), that ``texts`` answer ``asked``; the draft is what was written, or the refusal."""
-        return self.check.probability(features(asked, texts, draft))
+    def probability(self, asked: str, draft: Draft) -> float:
+        """In (0, 1), that the passages answer ``asked``; the draft is what the generator wrote, or its refusal."""
+        return self.check.probability(features(asked, draft))
 
 
-def features(asked: str, texts: Sequence[str], draft: Draft) -> dict[str, float]:
-    """FEATURES of a question over the texts that reader and generator read.
-
-    ``absent`` and ``apart``: the shares of the question's words that the texts, and the sentence with the reader's best
-    span, lack. ``negated``: 1 for a question with a negation; ``turned``: 1 where it or that sentence alone has one.
-    """
-    question = read_words(asked)
-    whole = join_words([read_words(text) for text in texts]).stems
-    near = read_words(_sentence(texts, draft.reading))
+def features(asked: str, draft: Draft) -> dict[str, float]:
+    """FEATURES: those of rag/answer_support.py, and ``negated``, 1 for a question with a negation."""
     told = answer_support.features(draft)
-    return {name: told[name] for name in _DRAFT} | {
-        "absent": len(question.stems - whole) / max(1, len(question.stems)),
-        "apart": len(question.stems - near.stems) / max(1, len(question.stems)),
-        "negated": float(question.negated),
-        "turned": float(question.negated != near.negated),
-    }
-
-
-def _sentence(texts: Sequence[str], reading: Reading) -> str:
-    """The sentence that holds the start of the reader's best span; nothing where there is none."""
-    if not reading.spans:
-        return ""
-    best = reading.spans[0]
-    text = texts[best.passage]
-    return next((text[start:end] for start, end in sentences(text) if start <= best.start < end), best.text)
+    return {name: told[name] for name in _DRAFT} | {"negated": float(read_words(asked).negated)}

@@ -81,15 +81,13 @@ class Chooser:
         choice = self._better(written, reading, check)
         if self.answerability is None or not self._tells(written):
             return choice
-        texts = [passage.text for passage in passages]
-        return replace(choice, answerable=self.answerability.probability(asked, texts, _own_draft(reading, written)))
+        return replace(choice, answerable=self.answerability.probability(asked, _own_draft(reading, written)))
 
     def signals(self, asked: str, passages: Sequence[Passage], written: Written) -> dict[str, float] | None:
         """What tells whether the passages answer, for fitting; None where nothing does."""
         if not self._tells(written):
             return None
-        draft = _own_draft(self._read(asked, passages), written)
-        return answerable.features(asked, [passage.text for passage in passages], draft)
+        return answerable.features(asked, _own_draft(self._read(asked, passages), written))
 
     def _tells(self, written: Written) -> bool:
         return self.reader is not None and written.unanswerable is not None

@@ -310,8 +310,9 @@ class Answer:
 
     ``support`` is how probable it is right (rag/answer_support.py), of a long answer the lowest support among the
     claims; 0 for a refusal. ``unanswerable`` is how probable the generator held it, before it wrote, that the passages
-    lack the answer; None where it was not asked or cannot tell. ``answerable`` is how probable the reranker holds it
-    that they have it; None where there is no reranker.
+    lack the answer; None where it was not asked or cannot tell. ``answerable`` is how probable it is that they have
+    it: by the reranker, and, once an answer was tried, by all that is known (rag/answerable.py); None where nothing
+    tells.
     """
 
     id: str

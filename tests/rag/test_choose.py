@@ -9,6 +9,8 @@ from typing import Any, cast
 import pytest
 
 from rag.answer_support import FEATURES, AnswerRater
+from rag.answerable import FEATURES as ANSWERABLE
+from rag.answerable import Answerability
 from rag.choose import Chooser, Written
 from rag.generate import Piece
 from rag.policy import Policy
@@ -17,6 +19,7 @@ from rag.reader import Reader, Reading, Span
 from rag.types import Claim, Passage, Verdict
 from rag.verify import LinearCheck
 
+PASSAGE = Passage(0, "d", "Title", "/d.txt", 0, 12, "Nine or ten.", "")
 SUPPORTS = {"nine": 0.9, "ten": 0.6, "Yes.": 0.9}
 
 
@@ -114,6 +117,21 @@ def test_the_marker_of_the_passage_says_nothing_of_the_answer() -> None:
     pieces = [Piece("ten", 0.9, 0.1), Piece(" [", 0.3), Piece("1]", 0.2)]
     assert Written(parse_answer("ten [1]", 1), pieces, 0.5).sure == (0.9,)
     assert replace(written(NO_ANSWER, 0.9)).sure == ()
+
+
+def test_whether_the_passages_answer_is_told_with_any_choice() -> None:
+    weights = {name: 1.0 if name in ("told", "unanswerable") else 0.0 for name in ANSWERABLE}
+    known = Answerability(LinearCheck(weights, 0.0, 0.5), "flat")
+    for text in ("nine", NO_ANSWER):
+        for no_answer, unanswerable, share in ((0.1, 0.5, 0.9), (0.5, 0.2, 0.2)):
+            chosen = replace(chooser(Points("ten", no_answer), None), answerability=known)
+            said = written(text, 0.9, unanswerable=unanswerable)
+            assert chosen.choose("?", (PASSAGE,), said, check).answerable == pytest.approx(share, abs=1e-3)
+            signals = chosen.signals("?", (PASSAGE,), said)
+            assert signals is not None and known.check.probability(signals) == pytest.approx(share, abs=1e-3)
+    untold = replace(written("nine", 0.9), pieces=[Piece("nine", 0.9, None)])
+    assert chosen.choose("?", (PASSAGE,), untold, check).answerable is None
+    assert chosen.signals("?", (PASSAGE,), untold) is None
 
 
 def test_drafts_are_everything_that_could_be_answered() -> None:
