@@ -101,11 +101,33 @@ class OpenVinoSession(Session):
         return _infer(self._writer, ids, mask, rows, at)
 
     def _read(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> None:
-        """Read the first tokens of a prompt, and hand their keys and values over to the writer."""
+        """Read the first tokens of the prompts, and hand their keys and values over to the writer.
+
+        One prompt after the other, without padding: side by side they are read no faster, and take many times the
+        memory.
+        """
+        states = self._writer.query_state()
+        if len(ids) == 1:
+            for state, new in zip(states, self._read_one(ids, mask, states), strict=True):
+                state.state = new
+            return
+        cache: list[NDArray[np.float32]] = []  # by state, (B, G, T, D): zeros where a row has padding
+        for row, own in enumerate(mask > 0):
+            if own.any():
+                read = self._read_one(ids[row : row + 1, own], mask[row : row + 1, own], states)
+                cache = cache or [
+                    np.zeros((len(ids), new.shape[1], len(own), new.shape[3]), np.float32) for new in read
+                ]
+                for whole, new in zip(cache, read, strict=True):
+                    whole[row, :, -new.shape[2] :] = new.data[0]
+        for state, whole in zip(states, cache, strict=True):
+            state.state = ov.Tensor(whole)
+
+    def _read_one(self, ids: NDArray[np.int64], mask: NDArray[np.int64], states: Sequence[Any]) -> list[Any]:
+        """What reading (1, n) ids adds to each state, tensors (1, G, n, D)."""
         self._reader.reset_state()
         _infer(self._reader, ids, mask, None, (0,))
-        for state in self._writer.query_state():
-            state.state = self._reader.get_tensor(output_of(state.name))
+        return [self._reader.get_tensor(output_of(state.name)) for state in states]
 
 
 def output_of(state: str) -> str:

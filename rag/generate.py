@@ -16,6 +16,8 @@ from rag.batching import Alone, Batcher
 from rag.prompt import NO_ANSWER, Prompt
 from rag.types import InvalidInput, ModelBroken
 
+CPU_ROWS = 4  # more of them cost memory and gain nothing (docs/benchmarks.md, "The service under load")
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -73,12 +75,13 @@ class LocalGenerator:
     ) -> LocalGenerator:
         """The model in ``folder`` on ``device`` ("cpu" or "cuda"), with ``threads`` CPU threads (0: all).
 
-        ``side_by_side``: answers that are written in one batch when several threads ask at once.
-        Raises ModelBroken when it cannot be loaded.
+        ``side_by_side``: answers that are written in one batch when several threads ask at once; on the CPU at most
+        CPU_ROWS. Raises ModelBroken when it cannot be loaded.
         """
         try:
             engine = load_engine(folder, device, threads)
-            return cls(folder.name, fingerprint, engine, Tokenizer.load(folder), side_by_side)
+            rows = min(side_by_side, CPU_ROWS) if device == "cpu" else side_by_side
+            return cls(folder.name, fingerprint, engine, Tokenizer.load(folder), rows)
         except LmError as error:
             raise ModelBroken(f"{error}; remove the folder and run: answerable models pull") from error
 
