@@ -5,16 +5,18 @@
 Each row's question is put to the row's own passages through the pipeline as served, and the signals are kept in a file,
 so that a fit need not ask again. A logistic regression is fitted on one half of the rows and measured on the other,
 both ways round; AUROC and ECE printed are of rows that the fit had not seen. What is written is fitted on all rows.
-Rows of a passage stay in one half. Files count alike.
+Rows of a passage stay in one half. Questions by themselves and turns of conversations have a regression each. A row
+without any passage has nothing to be asked of: it is told by its own line, with the probability 0.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from eval.calibration import auroc, expected_calibration_error
 from eval.qa import QaEvaluation
 from eval.scratch import scratch_search
 from ingest.build import build_ingester
-from rag.answerable import ANSWERABLE_FILE, FEATURES
+from rag.answerable import ANSWERABLE_FILE, FEATURES, KINDS, kind_of
 from rag.build import build_pipeline
 from rag.datafiles import QaRow, read_qa
 from rag.settings import load_settings
@@ -37,12 +39,13 @@ _DIGITS = 4
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A question's signals, whether its passages answer it, its file, and the half of the rows that it is in."""
+    """A question's signals (none without passages), whether they answer it, its file, kind, and half of the rows."""
 
     file: str
+    kind: str
     half: bool
     answerable: bool
-    signals: dict[str, float]
+    signals: dict[str, float] | None
 
 
 def main() -> None:
@@ -57,12 +60,16 @@ def main() -> None:
     rows = [Row(**json.loads(line)) for line in given.kept.read_text("utf-8").splitlines()]
     unseen = held_out(rows)
     for name in sorted({row.file for row in rows}):
-        chosen = [place for place, row in enumerate(rows) if row.file == name]
-        _print(name, [rows[place] for place in chosen], unseen[chosen])
-    _print("all", rows, unseen)
+        of_file = [place for place, row in enumerate(rows) if row.file == name]
+        _print(f"{name}, all rows", [rows[place] for place in of_file], unseen[of_file])
+    asked = [place for place, row in enumerate(rows) if row.signals is not None]
+    for name in sorted({rows[place].file for place in asked}):
+        chosen = [place for place in asked if rows[place].file == name]
+        _print(f"{name}, with passages", [rows[place] for place in chosen], unseen[chosen])
+    _print("both, with passages", [rows[place] for place in asked], unseen[asked])
     if given.out:
-        text = json.dumps(written(rows), indent=1)
-        (given.out / ANSWERABLE_FILE).write_text(text + "\n", "utf-8")
+        fitted = {kind: written([row for row in rows if row.kind == kind]) for kind in KINDS}
+        (given.out / ANSWERABLE_FILE).write_text(json.dumps(fitted, indent=1) + "\n", "utf-8")
 
 
 def gather(files: Sequence[Path], kept: Path) -> None:
@@ -73,50 +80,48 @@ def gather(files: Sequence[Path], kept: Path) -> None:
         evaluation = QaEvaluation(pipeline, build_ingester(settings, search), settings.top_k)
         for path in files:
             for row in read_qa(path):
-                if not row.passages:
-                    continue
-                signals = pipeline.signals(evaluation.question(row), evaluation.passages(row))
-                line = {"file": path.name.split(".")[0], "half": _half(row), "answerable": row.answerable}
-                out.write(json.dumps(line | {"signals": signals}) + "\n")
+                question = evaluation.question(row)
+                signals = pipeline.signals(question, evaluation.passages(row)) if row.passages else None
+                told = Row(
+                    path.name.split(".")[0], kind_of(bool(question.history)), _half(row), row.answerable, signals
+                )
+                out.write(json.dumps(asdict(told)) + "\n")
                 out.flush()
 
 
 def fit(rows: Sequence[Row]) -> tuple[NDArray[np.float64], float]:
-    """Weights of FEATURES (F,), and the bias."""
+    """Weights of FEATURES (F,), and the bias, of rows that have signals."""
     scaler = StandardScaler().fit(_values(rows))
-    files = [row.file for row in rows]
-    weights = np.array([len(files) / (len(set(files)) * files.count(name)) for name in files])
     model = LogisticRegression(C=1 / _PENALTY, max_iter=3000)
-    model.fit(scaler.transform(_values(rows)), [row.answerable for row in rows], sample_weight=weights)
+    model.fit(scaler.transform(_values(rows)), [row.answerable for row in rows])
     coefficients = model.coef_[0] / scaler.scale_
     return coefficients, float(model.intercept_[0] - coefficients @ scaler.mean_)
 
 
 def held_out(rows: Sequence[Row]) -> NDArray[np.float64]:
-    """The probability of each row (N,) by the fit on the other half."""
+    """The probability of each row (N,) by the fit of its kind on the other half; 0 without signals."""
     unseen = np.zeros(len(rows))
-    for side in (False, True):
-        weights, bias = fit([row for row in rows if row.half != side])
-        of_side = [place for place, row in enumerate(rows) if row.half == side]
-        unseen[of_side] = 1 / (1 + np.exp(-(_values([rows[place] for place in of_side]) @ weights + bias)))
+    known = [(place, row) for place, row in enumerate(rows) if row.signals is not None]
+    for kind, side in itertools.product(KINDS, (False, True)):
+        others = [row for _, row in known if row.kind == kind and row.half != side]
+        these = [(place, row) for place, row in known if row.kind == kind and row.half == side]
+        if these:
+            weights, bias = fit(others)
+            logits = _values([row for _, row in these]) @ weights + bias
+            unseen[[place for place, _ in these]] = 1 / (1 + np.exp(-logits))
     return unseen
 
 
 def written(rows: Sequence[Row]) -> dict[str, object]:
-    """What rag/answerable.py reads."""
-    weights, bias = fit(rows)
+    """What rag/answerable.py reads, of one kind."""
+    known = [row for row in rows if row.signals is not None]
+    weights, bias = fit(known)
     named = {name: round(float(weight), _DIGITS) for name, weight in zip(FEATURES, weights, strict=True)}
-    files = [row.file for row in rows]
-    return {
-        "weights": named,
-        "bias": round(bias, _DIGITS),
-        "threshold": 0.5,
-        "fitted_on": {name: files.count(name) for name in sorted(set(files))},
-    }
+    return {"weights": named, "bias": round(bias, _DIGITS), "threshold": 0.5, "fitted_on": len(known)}
 
 
 def _values(rows: Sequence[Row]) -> NDArray[np.float64]:
-    return np.array([[row.signals[name] for name in FEATURES] for row in rows])  # (N, F)
+    return np.array([[(row.signals or {})[name] for name in FEATURES] for row in rows])  # (N, F)
 
 
 def _half(row: QaRow) -> bool:
@@ -127,7 +132,7 @@ def _half(row: QaRow) -> bool:
 def _print(name: str, rows: Sequence[Row], support: NDArray[np.float64]) -> None:
     given, right = support.tolist(), [row.answerable for row in rows]
     area, error = auroc(given, right), expected_calibration_error(given, right)
-    print(f"{name:12} n {len(right):5d}  AUROC {area or 0:.4f}  ECE {error or 0:.4f}")
+    print(f"{name:24} n {len(right):5d}  AUROC {area or 0:.4f}  ECE {error or 0:.4f}")
 
 
 if __name__ == "__main__":

@@ -28,11 +28,15 @@ Check = Callable[[ParsedAnswer], tuple[Claim, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the generator wrote: parsed, and its pieces. ``nearest``: the best passage's cosine."""
+    """What the generator wrote: parsed, and its pieces.
+
+    ``nearest``: the best passage's cosine; ``turn``: whether the question is one of a conversation.
+    """
 
     parsed: ParsedAnswer
     pieces: Sequence[Piece]
     nearest: float
+    turn: bool = False
 
     @property
     def unanswerable(self) -> float | None:
@@ -81,7 +85,8 @@ class Chooser:
         choice = self._better(written, reading, check)
         if self.answerability is None or not self._tells(written):
             return choice
-        return replace(choice, answerable=self.answerability.probability(asked, _own_draft(reading, written)))
+        known = self.answerability.probability(asked, _own_draft(reading, written), written.turn)
+        return replace(choice, answerable=known)
 
     def signals(self, asked: str, passages: Sequence[Passage], written: Written) -> dict[str, float] | None:
         """What tells whether the passages answer, for fitting; None where nothing does."""

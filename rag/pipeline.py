@@ -157,7 +157,7 @@ class Pipeline:
         for piece in self.generator.stream(prompt, self.limits.max_new_tokens, self.policy.refuse_at):
             pieces.append(piece)
             yield TextWritten(piece.text) if piece.text else StillWriting()
-        written = _written(pieces, prompt, answer.passages)
+        written = _written(question, pieces, prompt, answer.passages)
         generate_ms = _since(started)
         started = time.perf_counter()
         choice = self.chooser.choose(standalone(question), prompt.passages, written, self._checks(question, prompt))
@@ -191,7 +191,7 @@ class Pipeline:
         if hits := distinct(self._found(question, passages).hits, question.top_k):
             prompt = self._prompt(question, hits)
             pieces = list(self.generator.stream(prompt, self.limits.max_new_tokens, NEVER))
-            written = _written(pieces, prompt, hits)
+            written = _written(question, pieces, prompt, hits)
             yield from self.chooser.drafts(
                 standalone(question), prompt.passages, written, self._checks(question, prompt)
             )
@@ -204,7 +204,7 @@ class Pipeline:
         hits = distinct(self._found(question, passages).hits, question.top_k)
         prompt = self._prompt(question, hits)
         pieces = list(self.generator.stream(prompt, self.limits.max_new_tokens, self.policy.refuse_at))
-        return self.chooser.signals(standalone(question), prompt.passages, _written(pieces, prompt, hits))
+        return self.chooser.signals(standalone(question), prompt.passages, _written(question, pieces, prompt, hits))
 
     def _prompt(self, question: Question, hits: Sequence[Hit]) -> Prompt:
         passages = merged([hit.passage for hit in hits], self._text_of)
@@ -261,9 +261,10 @@ class Pipeline:
         )
 
 
-def _written(pieces: Sequence[Piece], prompt: Prompt, hits: Sequence[Hit]) -> Written:
+def _written(question: Question, pieces: Sequence[Piece], prompt: Prompt, hits: Sequence[Hit]) -> Written:
     parsed = parse_answer("".join(piece.text for piece in pieces), len(prompt.passages))
-    return Written(parsed, pieces, max((hit.dense for hit in hits if hit.dense is not None), default=0.0))
+    nearest = max((hit.dense for hit in hits if hit.dense is not None), default=0.0)
+    return Written(parsed, pieces, nearest, bool(question.history))
 
 
 def check_question(question: Question, limits: Limits) -> None:

@@ -33,16 +33,19 @@ def test_features_are_those_of_the_draft_and_the_questions_negation() -> None:
 
 def test_the_shipped_regression_believes_reader_and_generator() -> None:
     known = Answerability.load(models_in_repository() / CHECK / ANSWERABLE_FILE)
-    sure = known.probability(ASKED, DRAFT)
-    doubted = known.probability(ASKED, replace(DRAFT, unanswerable=0.8, sure=(0.2,), written="ten", text="ten"))
+    sure = known.probability(ASKED, DRAFT, False)
+    doubted = known.probability(ASKED, replace(DRAFT, unanswerable=0.8, sure=(0.2,), written="ten", text="ten"), False)
     refusal = replace(DRAFT, text="", written="", sure=(), unanswerable=0.97, reading=Reading(0.98, READING.spans))
-    assert 0 < known.probability(ASKED, refusal) < doubted < sure < 1
-    assert known.probability(ASKED, refusal) < 0.4 < 0.6 < sure
+    assert 0 < known.probability(ASKED, refusal, False) < doubted < sure < 1
+    assert known.probability(ASKED, refusal, False) < 0.4 < 0.6 < sure
+    assert 0 < known.probability(ASKED, refusal, True) < known.probability(ASKED, DRAFT, True) < 1
 
 
 def test_missing_and_broken_files_are_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match=r"fit_answered\.py"):
         Answerability.load(tmp_path / ANSWERABLE_FILE)
-    (tmp_path / ANSWERABLE_FILE).write_text(json.dumps({"weights": {"told": 1.0}, "bias": 0.0, "threshold": 0.5}))
-    with pytest.raises(ModelBroken, match="no such regression"):
+    (tmp_path / ANSWERABLE_FILE).write_text(
+        json.dumps({"question": {"weights": {"told": 1.0}, "bias": 0.0, "threshold": 0.5}})
+    )
+    with pytest.raises(ModelBroken, match="no such regressions"):
         Answerability.load(tmp_path / ANSWERABLE_FILE)

@@ -121,14 +121,17 @@ def test_the_marker_of_the_passage_says_nothing_of_the_answer() -> None:
 
 def test_whether_the_passages_answer_is_told_with_any_choice() -> None:
     weights = {name: 1.0 if name in ("told", "unanswerable") else 0.0 for name in ANSWERABLE}
-    known = Answerability(LinearCheck(weights, 0.0, 0.5), "flat")
+    alone, in_turn = LinearCheck(weights, 0.0, 0.5), LinearCheck(dict.fromkeys(ANSWERABLE, 0.0), 1.0, 0.5)
+    known = Answerability({"question": alone, "turn": in_turn}, "flat")
     for text in ("nine", NO_ANSWER):
         for no_answer, unanswerable, share in ((0.1, 0.5, 0.9), (0.5, 0.2, 0.2)):
             chosen = replace(chooser(Points("ten", no_answer), None), answerability=known)
             said = written(text, 0.9, unanswerable=unanswerable)
             assert chosen.choose("?", (PASSAGE,), said, check).answerable == pytest.approx(share, abs=1e-3)
             signals = chosen.signals("?", (PASSAGE,), said)
-            assert signals is not None and known.check.probability(signals) == pytest.approx(share, abs=1e-3)
+            assert signals is not None and alone.probability(signals) == pytest.approx(share, abs=1e-3)
+    later = replace(written("nine", 0.9), turn=True)
+    assert chosen.choose("?", (PASSAGE,), later, check).answerable == pytest.approx(1 / (1 + 2.718281828**-1.0))
     untold = replace(written("nine", 0.9), pieces=[Piece("nine", 0.9, None)])
     assert chosen.choose("?", (PASSAGE,), untold, check).answerable is None
     assert chosen.signals("?", (PASSAGE,), untold) is None
