@@ -38,15 +38,15 @@ def main() -> None:
     files = [read_qa(path) for path in given.files]
     rows = [row for file in files for row in file if row.passages]
     values, flags = measured(rows), np.array([row.answerable for row in rows])
-    half = np.array([_half(row) for row in rows])
+    half = np.array([half_of(row) for row in rows])
     unseen = np.zeros(len(rows))
     for side in (False, True):
         model = fit(values[half != side], flags[half != side])
         unseen[half == side] = model.predict_proba(values[half == side])[:, 1]
     for name in sorted({row.dataset for row in rows}):
         chosen = np.array([row.dataset == name for row in rows])
-        _print(name, unseen[chosen], flags[chosen])
-    _print("all", unseen, flags)
+        print_figures(name, unseen[chosen], flags[chosen])
+    print_figures("all", unseen, flags)
     if given.out:
         write(fit(values, flags), given.out, [path.name for path in given.files])
 
@@ -76,15 +76,17 @@ def write(model: LogisticRegression, folder: Path, files: Sequence[str]) -> None
     (folder / CALIBRATION_FILE).write_text(text + "\n", "utf-8")
 
 
-def _half(row: QaRow) -> bool:
+def half_of(row: QaRow) -> bool:
+    """Which half of the rows it is in; rows of the same passages are in the same."""
     text = "\0".join(passage.text for passage in row.passages)
     return hashlib.sha256(text.encode("utf-8", "replace")).digest()[0] % 2 == 0
 
 
-def _print(name: str, confidences: NDArray[np.float64], flags: NDArray[np.bool_]) -> None:
+def print_figures(name: str, confidences: NDArray[np.float64], flags: NDArray[np.bool_]) -> None:
+    """AUROC and ECE of probabilities (N,), ``flags`` saying what is answerable."""
     given, right = confidences.tolist(), flags.tolist()
     area, error = auroc(given, right), expected_calibration_error(given, right)
-    print(f"{name:12} n {len(right):5d}  AUROC {area or 0:.4f}  ECE {error or 0:.4f}")
+    print(f"{name:24} n {len(right):5d}  AUROC {area or 0:.4f}  ECE {error or 0:.4f}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ without any passage has nothing to be asked of: it is told by its own line, with
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import json
 from collections.abc import Sequence
@@ -24,13 +23,13 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from eval.calibration import auroc, expected_calibration_error
+from benchmarks.fit_answerable import half_of, print_figures
 from eval.qa import QaEvaluation
 from eval.scratch import scratch_search
 from ingest.build import build_ingester
 from rag.answerable import ANSWERABLE_FILE, FEATURES, KINDS, kind_of
 from rag.build import build_pipeline
-from rag.datafiles import QaRow, read_qa
+from rag.datafiles import read_qa
 from rag.settings import load_settings
 
 _PENALTY = 3.0
@@ -58,15 +57,15 @@ def main() -> None:
     if not given.kept.is_file():
         gather(given.files, given.kept)
     rows = [Row(**json.loads(line)) for line in given.kept.read_text("utf-8").splitlines()]
-    unseen = held_out(rows)
+    unseen, flags = held_out(rows), np.array([row.answerable for row in rows])
     for name in sorted({row.file for row in rows}):
         of_file = [place for place, row in enumerate(rows) if row.file == name]
-        _print(f"{name}, all rows", [rows[place] for place in of_file], unseen[of_file])
+        print_figures(f"{name}, all rows", unseen[of_file], flags[of_file])
     asked = [place for place, row in enumerate(rows) if row.signals is not None]
     for name in sorted({rows[place].file for place in asked}):
         chosen = [place for place in asked if rows[place].file == name]
-        _print(f"{name}, with passages", [rows[place] for place in chosen], unseen[chosen])
-    _print("both, with passages", [rows[place] for place in asked], unseen[asked])
+        print_figures(f"{name}, with passages", unseen[chosen], flags[chosen])
+    print_figures("both, with passages", unseen[asked], flags[asked])
     if given.out:
         fitted = {kind: written([row for row in rows if row.kind == kind]) for kind in KINDS}
         (given.out / ANSWERABLE_FILE).write_text(json.dumps(fitted, indent=1) + "\n", "utf-8")
@@ -83,7 +82,7 @@ def gather(files: Sequence[Path], kept: Path) -> None:
                 question = evaluation.question(row)
                 signals = pipeline.signals(question, evaluation.passages(row)) if row.passages else None
                 told = Row(
-                    path.name.split(".")[0], kind_of(bool(question.history)), _half(row), row.answerable, signals
+                    path.name.split(".")[0], kind_of(bool(question.history)), half_of(row), row.answerable, signals
                 )
                 out.write(json.dumps(asdict(told)) + "\n")
                 out.flush()
@@ -122,17 +121,6 @@ def written(rows: Sequence[Row]) -> dict[str, object]:
 
 def _values(rows: Sequence[Row]) -> NDArray[np.float64]:
     return np.array([[(row.signals or {})[name] for name in FEATURES] for row in rows])  # (N, F)
-
-
-def _half(row: QaRow) -> bool:
-    text = "\0".join(passage.text for passage in row.passages)
-    return hashlib.sha256(text.encode("utf-8", "replace")).digest()[0] % 2 == 0
-
-
-def _print(name: str, rows: Sequence[Row], support: NDArray[np.float64]) -> None:
-    given, right = support.tolist(), [row.answerable for row in rows]
-    area, error = auroc(given, right), expected_calibration_error(given, right)
-    print(f"{name:24} n {len(right):5d}  AUROC {area or 0:.4f}  ECE {error or 0:.4f}")
 
 
 if __name__ == "__main__":

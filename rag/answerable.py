@@ -12,7 +12,6 @@ passage, so that on such data lacking words would speak for an answer, and on ot
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,14 +34,12 @@ class Answerability:
     """The fitted regressions, by kind of question."""
 
     checks: Mapping[str, LinearCheck]
-    fingerprint: str
 
     @classmethod
     def load(cls, path: Path) -> Answerability:
         """Raises ModelMissing without the file, ModelBroken where it is not what the fitting script writes."""
         try:
-            content = path.read_bytes()
-            fields = json.loads(content)
+            fields = json.loads(path.read_bytes())
             checks = {kind: linear_check(fields[kind], FEATURES) for kind in KINDS}
         except FileNotFoundError:
             raise ModelMissing(f"{path}: no such file; fit it with benchmarks/fit_answered.py") from None
@@ -50,7 +47,7 @@ class Answerability:
             raise ModelBroken(
                 f"{path}: no such regressions ({error!r}); fit it with benchmarks/fit_answered.py"
             ) from error
-        return cls(checks, hashlib.sha256(content).hexdigest()[:12])
+        return cls(checks)
 
     def probability(self, asked: str, draft: Draft, turn: bool) -> float:
         """In (0, 1), that the passages answer ``asked``; the draft is what the generator wrote, or its refusal.

@@ -134,9 +134,12 @@ def build_rater() -> AnswerRater | None:
 
 
 def build_answerability() -> Answerability | None:
-    """Whether passages answer, once an answer was tried; None where it was not fitted. Raises ModelBroken."""
+    """Whether passages answer, once an answer was tried, where that was fitted. Raises ModelBroken."""
     path = models_in_repository() / CHECK / ANSWERABLE_FILE
-    return Answerability.load(path) if path.is_file() else None
+    if path.is_file():
+        return Answerability.load(path)
+    log.warning(f"{path} is missing, so only the reranker tells; fit it with benchmarks/fit_answered.py")
+    return None
 
 
 def build_verifier(settings: Settings, encoder: Encoder, reader: Reader | None) -> Verifier:

@@ -189,9 +189,7 @@ class Pipeline:
         For fitting the ratings (benchmarks/fit_answers.py). Raises what `answer` raises.
         """
         if hits := distinct(self._found(question, passages).hits, question.top_k):
-            prompt = self._prompt(question, hits)
-            pieces = list(self.generator.stream(prompt, self.limits.max_new_tokens, NEVER))
-            written = _written(question, pieces, prompt, hits)
+            prompt, written = self._tried(question, hits, NEVER)
             yield from self.chooser.drafts(
                 standalone(question), prompt.passages, written, self._checks(question, prompt)
             )
@@ -202,9 +200,13 @@ class Pipeline:
         For fitting that (benchmarks/fit_answered.py). Raises what `answer` raises.
         """
         hits = distinct(self._found(question, passages).hits, question.top_k)
+        prompt, written = self._tried(question, hits, self.policy.refuse_at)
+        return self.chooser.signals(standalone(question), prompt.passages, written)
+
+    def _tried(self, question: Question, hits: Sequence[Hit], refuse_at: float) -> tuple[Prompt, Written]:
         prompt = self._prompt(question, hits)
-        pieces = list(self.generator.stream(prompt, self.limits.max_new_tokens, self.policy.refuse_at))
-        return self.chooser.signals(standalone(question), prompt.passages, _written(question, pieces, prompt, hits))
+        pieces = list(self.generator.stream(prompt, self.limits.max_new_tokens, refuse_at))
+        return prompt, _written(question, pieces, prompt, hits)
 
     def _prompt(self, question: Question, hits: Sequence[Hit]) -> Prompt:
         passages = merged([hit.passage for hit in hits], self._text_of)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.fusion import fuse
+from rag.store.fulltext import K1, B
 from rag.words import content_stems
 
 FIRST = 4  # passages that are learnt from
@@ -28,7 +29,6 @@ TERMS = 10  # words that are taken from them
 VECTOR_SHARE = 0.8  # length of their mean vector, beside the query's 1
 TERMS_SHARE = 0.3  # of the best BM25 score, for the passage that has most of the words
 CLEAR_LEAD, LEAD_WIDTH = 6.0, 1.5  # logits by which the first leads, where half of this is left, and how fast it goes
-_K1, _B = 1.2, 0.75  # as rag/store/fulltext.py has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +90,4 @@ def _terms_said(query: str, texts: Sequence[str], weights: dict[int, float]) -> 
 def _often(terms: Counter[str], term: str, mean_length: float) -> float:
     """BM25's damped frequency of a term in a text."""
     times = terms[term]
-    return times * (_K1 + 1) / (times + _K1 * (1 - _B + _B * terms.total() / mean_length))
+    return times * (K1 + 1) / (times + K1 * (1 - B + B * terms.total() / mean_length))

@@ -122,7 +122,7 @@ def test_the_marker_of_the_passage_says_nothing_of_the_answer() -> None:
 def test_whether_the_passages_answer_is_told_with_any_choice() -> None:
     weights = {name: 1.0 if name in ("told", "unanswerable") else 0.0 for name in ANSWERABLE}
     alone, in_turn = LinearCheck(weights, 0.0, 0.5), LinearCheck(dict.fromkeys(ANSWERABLE, 0.0), 1.0, 0.5)
-    known = Answerability({"question": alone, "turn": in_turn}, "flat")
+    known = Answerability({"question": alone, "turn": in_turn})
     for text in ("nine", NO_ANSWER):
         for no_answer, unanswerable, share in ((0.1, 0.5, 0.9), (0.5, 0.2, 0.2)):
             chosen = replace(chooser(Points("ten", no_answer), None), answerability=known)
