@@ -37,7 +37,10 @@ SETTINGS: dict[str, Any] = {
 # another precision than the arithmetic cost two to three times the time in attention.
 READ_SETTINGS: dict[str, Any] = {**SETTINGS, "INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "bf16"}
 _TRIM_EVERY = 16  # sessions
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_LARGE = 1 << 20  # bytes
 _READ_FROM = 32  # tokens; below, handing over costs what reading saves
+_READ_STEP = 16  # prompts are padded to a multiple of it: the plugin keeps some 2.5 MB for each length that it has read
 
 
 class OpenVinoEngine:
@@ -52,6 +55,7 @@ class OpenVinoEngine:
         Settings that name the precision hold for reading and writing alike. The compiled model is kept in
         ``folder``/cache, where that can be written. Raises CheckpointMissing or CheckpointBroken.
         """
+        _keep_heap_small()
         self.window = config.window
         self.vocab_size = config.vocab_size
         for name in (MODEL_FILE, WEIGHTS_FILE):
@@ -103,30 +107,28 @@ class OpenVinoSession(Session):
     def _read(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> None:
         """Read the first tokens of the prompts, and hand their keys and values over to the writer.
 
-        One prompt after the other, without padding: side by side they are read no faster, and take many times the
-        memory.
+        One prompt after the other: side by side they are read no faster, and take many times the memory.
         """
         states = self._writer.query_state()
-        if len(ids) == 1:
-            for state, new in zip(states, self._read_one(ids, mask, states), strict=True):
-                state.state = new
-            return
         cache: list[NDArray[np.float32]] = []  # by state, (B, G, T, D): zeros where a row has padding
         for row, own in enumerate(mask > 0):
             if own.any():
-                read = self._read_one(ids[row : row + 1, own], mask[row : row + 1, own], states)
+                read = self._read_one(ids[row, own], states)
                 cache = cache or [
                     np.zeros((len(ids), new.shape[1], len(own), new.shape[3]), np.float32) for new in read
                 ]
                 for whole, new in zip(cache, read, strict=True):
-                    whole[row, :, -new.shape[2] :] = new.data[0]
+                    whole[row, :, -own.sum() :] = new.data[0, :, -own.sum() :]
         for state, whole in zip(states, cache, strict=True):
             state.state = ov.Tensor(whole)
 
-    def _read_one(self, ids: NDArray[np.int64], mask: NDArray[np.int64], states: Sequence[Any]) -> list[Any]:
-        """What reading (1, n) ids adds to each state, tensors (1, G, n, D)."""
+    def _read_one(self, ids: NDArray[np.int64], states: Sequence[Any]) -> list[Any]:
+        """What reading ids (n,) adds to each state: the last n columns of tensors (1, G, N, D)."""
+        padded, mask = np.zeros((2, 1, -(-len(ids) // _READ_STEP) * _READ_STEP), np.int64)  # (1, N) each
+        padded[0, -len(ids) :] = ids
+        mask[0, -len(ids) :] = 1
         self._reader.reset_state()
-        _infer(self._reader, ids, mask, None, (0,))
+        _infer(self._reader, padded, mask, None, (0,))
         return [self._reader.get_tensor(output_of(state.name)) for state in states]
 
 
@@ -164,10 +166,20 @@ def _has_bf16() -> bool:
     return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _trim() -> None:
-    """Give back what the C library keeps of buffers whose sizes went with the lengths of prompts.
+def _keep_heap_small() -> None:
+    """Have the C library map large buffers by themselves, and give back what is free at the heap's end.
 
-    Without it a process that answers questions of all lengths grows by megabytes a question, in holes of its heap.
+    Their sizes go with the lengths of prompts. On the heap they leave holes that the next ones do not fit in, and a
+    process that answers questions of all lengths grows by megabytes a question. Left to itself the library raises the
+    first of these limits to 32 MB.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library than glibc does so by itself, or cannot
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        libc.mallopt(_M_TRIM_THRESHOLD, _LARGE)
+
+
+def _trim() -> None:
+    """Give back what is free in the middle of the heap, too."""
+    with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

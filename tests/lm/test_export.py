@@ -25,7 +25,7 @@ from lm.engine import load_engine
 from lm.errors import CheckpointBroken, CheckpointMissing
 from lm.export import export_openvino
 from lm.model import Decoder, DecoderConfig
-from lm.openvino_engine import OpenVinoEngine, _has_bf16, output_of
+from lm.openvino_engine import OpenVinoEngine, OpenVinoSession, _has_bf16, output_of
 from lm.ov import ov
 
 NEVER: frozenset[int] = frozenset()
@@ -125,6 +125,18 @@ def test_a_prompt_read_in_bf16_is_gone_on_from_in_f32(folder: Path, lengths: tup
         for new, seen in ((ids, mask), (ids[:, :1], None), (ids[:, 1:3], None)):
             found, expected = session.feed_rows(new, seen), exact.feed_rows(new, seen)
             assert 0 < np.abs(found - expected).mean() < 0.05 * expected.std()
+
+
+@needs_bf16
+def test_prompts_of_many_lengths_are_read_at_few(folder: Path) -> None:
+    """The plugin keeps megabytes for each length that it has read: a server grew with every new one."""
+    engine, read = load_engine(folder), set()
+    for length in range(40, 80):
+        with engine.session(100) as session:
+            session.feed(list(range(length)))
+            assert isinstance(session, OpenVinoSession)
+            read.add(session._reader.get_tensor("ids").shape[1])
+    assert read == {48, 64, 80}
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
