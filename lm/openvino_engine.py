@@ -40,7 +40,7 @@ _TRIM_EVERY = 16  # sessions
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LARGE = 1 << 20  # bytes
 _READ_FROM = 32  # tokens; below, handing over costs what reading saves
-_READ_STEP = 16  # prompts are padded to a multiple of it: the plugin keeps some 2.5 MB for each length that it has read
+_READ_STEP = 16  # prompts are padded to a multiple of it: the plugin keeps megabytes for each length that it has read
 
 
 class OpenVinoEngine:
