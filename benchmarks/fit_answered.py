@@ -72,9 +72,9 @@ def main() -> None:
 
 
 def gather(files: Sequence[Path], kept: Path) -> None:
-    """Ask the questions of all files, and write what came of each to ``kept``, a JSON line a question."""
-    settings = load_settings()
-    with kept.open("w", encoding="utf-8") as out, scratch_search(settings) as search:
+    """Ask the questions of all files, and write what came of each to ``kept``, a JSON line a question, once all are."""
+    settings, part = load_settings(), kept.with_name(f"{kept.name}.part")
+    with part.open("w", encoding="utf-8") as out, scratch_search(settings) as search:
         pipeline = build_pipeline(settings, search)
         evaluation = QaEvaluation(pipeline, build_ingester(settings, search), settings.top_k)
         for path in files:
@@ -85,7 +85,7 @@ def gather(files: Sequence[Path], kept: Path) -> None:
                     path.name.split(".")[0], kind_of(bool(question.history)), half_of(row), row.answerable, signals
                 )
                 out.write(json.dumps(asdict(told)) + "\n")
-                out.flush()
+    part.replace(kept)
 
 
 def fit(rows: Sequence[Row]) -> tuple[NDArray[np.float64], float]:

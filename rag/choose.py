@@ -85,14 +85,14 @@ class Chooser:
         choice = self._better(written, reading, check)
         if self.answerability is None or not self._tells(written):
             return choice
-        known = self.answerability.probability(asked, _own_draft(reading, written), written.turn)
-        return replace(choice, answerable=known)
+        signals = answerable.features(asked, _own_draft(reading, written), passages)
+        return replace(choice, answerable=self.answerability.probability(signals, written.turn))
 
     def signals(self, asked: str, passages: Sequence[Passage], written: Written) -> dict[str, float] | None:
         """What tells whether the passages answer, for fitting; None where nothing does."""
         if not self._tells(written):
             return None
-        return answerable.features(asked, _own_draft(self._read(asked, passages), written))
+        return answerable.features(asked, _own_draft(self._read(asked, passages), written), passages)
 
     def _tells(self, written: Written) -> bool:
         return self.reader is not None and written.unanswerable is not None
