@@ -148,7 +148,7 @@ class OpenVinoEncoder:
         self._streams = threads or len(os.sched_getaffinity(0))
         self._compiled = compile_int8(folder / IR_FILE, self._streams)
         # Without AVX-512 the order in which kernels sum hangs on the size of the batch; single texts are as fast there.
-        self._batch_tokens = BATCH_TOKENS if _has_avx512() else 1
+        self._batch_tokens = BATCH_TOKENS if _processor_has("avx512f") else 1
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See Encoder. Raises InvalidInput for what is no text."""
@@ -230,8 +230,12 @@ def _collect(running: deque[tuple[Any, list[int]]], out: NDArray[np.float32]) ->
     return request
 
 
-def compile_int8(path: Path, streams: int) -> Any:
-    """The graph in ``path``, ready to run ``streams`` batches side by side. Raises ModelBroken."""
+def compile_int8(path: Path, streams: int, unpacked: bool = False) -> Any:
+    """The graph in ``path``, ready to run ``streams`` batches side by side. Raises ModelBroken.
+
+    ``unpacked``: weights take twice the memory and .15 s more to load where the processor has AMX, and work there a
+    third faster; elsewhere it changes nothing.
+    """
     from lm.ov import ov  # not at the top: a process that only needs the protocol does not pay for it
 
     core = ov.Core()
@@ -245,15 +249,27 @@ def compile_int8(path: Path, streams: int) -> Any:
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": _QUANTISATION_GROUP,
     }
     try:
-        return core.compile_model(path, "CPU", settings)
+        graph = core.read_model(path)
+        if unpacked and has_bf16 and _processor_has("amx_bf16"):
+            _unpack(graph)
+        return core.compile_model(graph, "CPU", settings)
     except RuntimeError as error:
         raise ModelBroken(f"{path} cannot be loaded ({error}); run: answerable models pull") from error
 
 
-def _has_avx512() -> bool:
+def _unpack(graph: Any) -> None:
+    """Turn int8 weights into plain ones, once: with AMX the plugin would do so again with every batch."""
+    from openvino.passes import ConstantFolding, Manager
+
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(graph)
+
+
+def _processor_has(feature: str) -> bool:
     """What Linux says of the processor; elsewhere it is not known, and not assumed."""
     try:
-        return "avx512f" in Path("/proc/cpuinfo").read_text("utf-8")
+        return feature in Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:
         return False
 

@@ -107,7 +107,7 @@ class OpenVinoReranker:
         first, last = self._tokenizer.encode("", add_special_tokens=True).ids
         self._special = (first, last)
         streams = threads or len(os.sched_getaffinity(0))
-        self._rows = RowRunner(compile_int8(folder / IR_FILE, streams), streams)
+        self._rows = RowRunner(compile_int8(folder / IR_FILE, streams, unpacked=True), streams)
 
     def logits(self, question: str, passages: Sequence[str]) -> NDArray[np.float32]:
         """See Reranker."""

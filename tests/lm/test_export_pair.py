@@ -15,16 +15,18 @@ from rag.encode import compile_int8
 from tests.pairs import write_base
 
 
-@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize(("streams", "unpacked"), [(1, False), (2, False), (2, True)])
 @pytest.mark.parametrize(("width", "weights"), [(48, "float32"), (48, "int8"), (64, "int8"), (80, "int8")])
-def test_it_computes_what_torch_computes(tmp_path: Path, width: int, weights: str, streams: int) -> None:
+def test_it_computes_what_torch_computes(
+    tmp_path: Path, width: int, weights: str, streams: int, unpacked: bool
+) -> None:
     torch.manual_seed(3)
     model = from_base(write_base(tmp_path / "base", ["nine watts"], width), "check").eval()
     export_pair(model, tmp_path / "model.xml", weights)
     random = np.random.default_rng(4)
     ids, types = random.integers(5, 70, (3, 24)), random.integers(0, 2, (3, 24))
     tensors = dict(zip(INPUTS, (ids, np.ones_like(ids), types), strict=True))
-    found = compile_int8(tmp_path / "model.xml", streams)(tensors)
+    found = compile_int8(tmp_path / "model.xml", streams, unpacked)(tensors)
     with torch.inference_mode():
         wanted = model(*(torch.from_numpy(tensor) for tensor in tensors.values()))
     for place, expected in enumerate(wanted):
