@@ -28,7 +28,9 @@ IR_FILE = "openvino_model.xml"
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 
-_LENGTH_STEP = 8  # each text is padded to the next multiple of its own length, never to that of its neighbours
+# Each text is padded to the next multiple of its own length, never to that of its neighbours. With AMX a row of 224
+# tokens takes less time than one of 216.
+_LENGTH_STEP = 16
 BATCH_TOKENS = 1024  # measured: larger batches leave the cache and are no faster; a waiting query waits less
 _TOKENIZE_AT_ONCE = 2048  # texts; bounds the memory that the tokenizer's own records take
 _CHARS_PER_TOKEN = 64  # what encode reads of a text is max_tokens times this; prose has 4 to 6 characters a token

@@ -1,6 +1,6 @@
 """Rows of tokens through a graph on the CPU: batches of one length, several side by side, and no row twice.
 
-Each row is padded to a multiple of 8 of its own length, never to its neighbours', so what comes out for a row depends
+Each row is padded to a multiple of 16 of its own length, never to its neighbours', so what comes out for a row depends
 on that row alone, to the last digit. That allows two things. Rows of several threads that wait share batches: larger
 ones, and fewer, the more there is to do. And what was computed for an equal row is given again: one answer has its
 passages read up to three times for the same question, and people ask the same questions.

@@ -317,7 +317,7 @@ def test_batches_hold_each_row_once_at_one_padded_length_within_the_budget() -> 
     assert sorted(row for batch in batches for row in batch) == list(range(500))
     widths = []
     for batch in batches:
-        (width,) = {-(-lengths[row] // 8) * 8 for row in batch}
+        (width,) = {-(-lengths[row] // 16) * 16 for row in batch}
         assert batch == sorted(batch)
         assert width * len(batch) <= 1024
         widths.append(width)

@@ -65,7 +65,7 @@ def row(*ids: int, second_at: int = 1) -> Pair:
     return Pair(np.array(ids, dtype=np.int64), second_at, second_at)
 
 
-ROWS = [row(*range(1, length + 1), second_at=length // 2) for length in (3, 9, 3, 17, 8, 30, 4)]
+ROWS = [row(*range(1, length + 1), second_at=length // 2) for length in (3, 17, 3, 33, 16, 60, 4)]
 
 
 def check(pairs: list[Pair], outputs: list[tuple[Any, ...]]) -> None:
@@ -79,7 +79,7 @@ def check(pairs: list[Pair], outputs: list[tuple[Any, ...]]) -> None:
 def test_each_row_gets_its_own_outputs_and_is_padded_to_its_own_length_alone(streams: int) -> None:
     graph = Counting()
     check(ROWS, RowRunner(graph, streams).run(ROWS))
-    assert sorted(width for _, width in graph.shapes) == [8, 16, 24, 32]
+    assert sorted(width for _, width in graph.shapes) == [16, 32, 48, 64]
 
 
 def test_no_row_is_computed_twice() -> None:
@@ -143,7 +143,7 @@ def test_rows_of_several_threads_that_wait_share_batches() -> None:
         check([row(99)], first.result(30))
         for pairs, future in zip(asked, rest, strict=True):
             check(pairs, future.result(30))
-    assert graph.shapes == [(1, 8), (16, 8)]
+    assert graph.shapes == [(1, 16), (16, 16)]
 
 
 def test_a_batch_that_cannot_be_computed_is_told_to_all_who_wait_for_it_and_to_nobody_else() -> None:
