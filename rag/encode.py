@@ -235,8 +235,8 @@ def _collect(running: deque[tuple[Any, list[int]]], out: NDArray[np.float32]) ->
 def compile_int8(path: Path, streams: int, unpacked: bool = False) -> Any:
     """The graph in ``path``, ready to run ``streams`` batches side by side. Raises ModelBroken.
 
-    ``unpacked``: weights take twice the memory and .15 s more to load where the processor has AMX, and work there a
-    third faster; elsewhere it changes nothing.
+    ``unpacked``: where the processor has AMX, weights take twice the memory and longer to load, and a batch takes less
+    time; elsewhere it changes nothing.
     """
     from lm.ov import ov  # not at the top: a process that only needs the protocol does not pay for it
 
