@@ -40,7 +40,7 @@ _TRIM_EVERY = 16  # sessions
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LARGE = 1 << 20  # bytes
 _READ_FROM = 32  # tokens; below, handing over costs what reading saves
-_READ_STEP = 16  # prompts are padded to a multiple of it: the plugin keeps megabytes for each length that it has read
+_READ_STEP = 8  # tokens, a multiple of it at a time: the plugin keeps megabytes for each length that it has read
 
 
 class OpenVinoEngine:
@@ -99,8 +99,10 @@ class OpenVinoSession(Session):
     ) -> NDArray[np.float32]:
         last = ids.shape[1] - 1
         if self._empty and self._reader is not None and last >= _READ_FROM and list(at) == [last]:
-            self._read(ids[:, :last], mask[:, :last])
-            ids, at = ids[:, last:], (0,)
+            # What is over a multiple of _READ_STEP is read in f32 with the last token; of several prompts it differs.
+            count = last - last % _READ_STEP if len(ids) == 1 else last
+            self._read(ids[:, :count], mask[:, :count])
+            ids, at = ids[:, count:], (last - count,)
         self._empty = False
         return _infer(self._writer, ids, mask, rows, at)
 
@@ -123,7 +125,7 @@ class OpenVinoSession(Session):
             state.state = ov.Tensor(whole)
 
     def _read_one(self, ids: NDArray[np.int64], states: Sequence[Any]) -> list[Any]:
-        """What reading ids (n,) adds to each state: the last n columns of tensors (1, G, N, D)."""
+        """What reading ids (n,), padded to a multiple of _READ_STEP, adds to each state: the last n of (1, G, N, D)."""
         padded, mask = np.zeros((2, 1, -(-len(ids) // _READ_STEP) * _READ_STEP), np.int64)  # (1, N) each
         padded[0, -len(ids) :] = ids
         mask[0, -len(ids) :] = 1
