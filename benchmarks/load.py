@@ -255,18 +255,50 @@ def resident_mb(pid: int) -> float:
 
 
 def soak(given: argparse.Namespace, questions: Questions) -> list[dict[str, Any]]:
-    """Ask so many questions in ten parts and note the server's memory after each; the first part warms up."""
+    """Ask so many questions in ten parts and note the server's memory during each; the first part warms up."""
     rows = []
     for part in range(10):
-        row = level(given.url, given.key, given.clients[0], Until(count=given.soak // 10), questions) | {"part": part}
-        if given.pid:
-            row["rss_mb"] = round(resident_mb(given.pid), 1)
+        with Memory(given.pid) as memory:
+            row = level(given.url, given.key, given.clients[0], Until(count=given.soak // 10), questions)
+        row |= {"part": part} | memory.row()
         print(json.dumps(row), flush=True)
         rows.append(row)
     if given.pid:
-        growth = rows[-1]["rss_mb"] / rows[0]["rss_mb"] - 1
-        print(json.dumps({"growth_after_warm_up": round(growth, 4)}))
+        for name in ("mean", "end"):
+            growth = rows[-1][f"rss_mb_{name}"] / rows[0][f"rss_mb_{name}"] - 1
+            print(json.dumps({f"growth_after_warm_up_by_{name}": round(growth, 4)}))
     return rows
+
+
+class Memory:
+    """A process's resident memory, looked at each second: single looks differ by what is being answered just then."""
+
+    def __init__(self, pid: int):
+        self._pid = pid
+        self._looks: list[float] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Memory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def row(self) -> dict[str, float]:
+        """Mean of all looks and the last one, in MB; nothing without a process."""
+        if not self._looks:
+            return {}
+        return {"rss_mb_mean": round(float(np.mean(self._looks)), 1), "rss_mb_end": round(self._looks[-1], 1)}
+
+    def _watch(self) -> None:
+        while self._pid:  # 0: none is told
+            self._looks.append(resident_mb(self._pid))
+            if self._stop.wait(1):
+                self._looks.append(resident_mb(self._pid))
+                return
 
 
 def levels(given: argparse.Namespace, questions: Questions) -> list[dict[str, Any]]:

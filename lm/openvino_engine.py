@@ -37,8 +37,9 @@ SETTINGS: dict[str, Any] = {
 # another precision than the arithmetic cost two to three times the time in attention.
 READ_SETTINGS: dict[str, Any] = {**SETTINGS, "INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "bf16"}
 _TRIM_EVERY = 16  # sessions
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
 _LARGE = 1 << 20  # bytes
+_HEAPS = 2  # the process's first, and one for all its other threads
 _READ_FROM = 32  # tokens; below, handing over costs what reading saves
 _READ_STEP = 8  # tokens, a multiple of it at a time: the plugin keeps megabytes for each length that it has read
 
@@ -169,16 +170,17 @@ def _has_bf16() -> bool:
 
 
 def _keep_heap_small() -> None:
-    """Have the C library map large buffers by themselves, and give back what is free at the heap's end.
+    """Have the C library map large buffers by themselves, give back what is free at a heap's end, and keep two heaps.
 
     Their sizes go with the lengths of prompts. On the heap they leave holes that the next ones do not fit in, and a
     process that answers questions of all lengths grows by megabytes a question. Left to itself the library raises the
-    first of these limits to 32 MB.
+    first of these limits to 32 MB, and gives its threads up to eight heaps a core, each with holes of its own.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library than glibc does so by itself, or cannot
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
         libc.mallopt(_M_TRIM_THRESHOLD, _LARGE)
+        libc.mallopt(_M_ARENA_MAX, _HEAPS)
 
 
 def _trim() -> None:
