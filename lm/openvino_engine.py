@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from lm.config import DecoderConfig
 from lm.engine import Session
 from lm.errors import CheckpointBroken, CheckpointMissing
+from lm.heap import keep_heap_small, trim_heap
 from lm.ov import ov
 
 MODEL_FILE = "model.xml"
@@ -37,9 +36,6 @@ SETTINGS: dict[str, Any] = {
 # another precision than the arithmetic cost two to three times the time in attention.
 READ_SETTINGS: dict[str, Any] = {**SETTINGS, "INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "bf16"}
 _TRIM_EVERY = 16  # sessions
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
-_LARGE = 1 << 20  # bytes
-_HEAPS = 2  # the process's first, and one for all its other threads
 _READ_FROM = 32  # tokens; below, handing over costs what reading saves
 _READ_STEP = 8  # tokens, a multiple of it at a time: the plugin keeps megabytes for each length that it has read
 
@@ -56,7 +52,7 @@ class OpenVinoEngine:
         Settings that name the precision hold for reading and writing alike. The compiled model is kept in
         ``folder``/cache, where that can be written. Raises CheckpointMissing or CheckpointBroken.
         """
-        _keep_heap_small()
+        keep_heap_small()
         self.window = config.window
         self.vocab_size = config.vocab_size
         for name in (MODEL_FILE, WEIGHTS_FILE):
@@ -84,7 +80,7 @@ class OpenVinoEngine:
             self._idle.put((writer, reader))
             self._served += 1
             if self._served % _TRIM_EVERY == 0:
-                _trim()
+                trim_heap()
 
 
 class OpenVinoSession(Session):
@@ -167,23 +163,3 @@ def _compile(folder: Path, properties: dict[str, Any]) -> Any:
 def _has_bf16() -> bool:
     """Whether the processor computes in bf16 by itself; where it does not, it would be slower than f32."""
     return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-def _keep_heap_small() -> None:
-    """Have the C library map large buffers by themselves, give back what is free at a heap's end, and keep two heaps.
-
-    Their sizes go with the lengths of prompts. On the heap they leave holes that the next ones do not fit in, and a
-    process that answers questions of all lengths grows by megabytes a question. Left to itself the library raises the
-    first of these limits to 32 MB, and gives its threads up to eight heaps a core, each with holes of its own.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc does so by itself, or cannot
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
-        libc.mallopt(_M_TRIM_THRESHOLD, _LARGE)
-        libc.mallopt(_M_ARENA_MAX, _HEAPS)
-
-
-def _trim() -> None:
-    """Give back what is free in the middle of the heap, too."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)

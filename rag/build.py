@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from lm.device import cuda_available
+from lm.heap import keep_heap_small
 from rag.answer_support import ANSWERS_FILE, AnswerRater
 from rag.answerable import ANSWERABLE_FILE, Answerability
 from rag.check import TrainedVerifier
@@ -54,6 +55,7 @@ def build_search(settings: Settings, store: Store | None = None) -> Search:
 
     ``store``: the open database, where the caller has it already.
     """
+    keep_heap_small()
     encoder = build_encoder(settings)
     rows = store or build_store(settings)
     options = IndexOptions(settings.index_family, settings.index_memory_mb << 20, resolve_device(settings))
