@@ -264,9 +264,9 @@ def soak(given: argparse.Namespace, questions: Questions) -> list[dict[str, Any]
         print(json.dumps(row), flush=True)
         rows.append(row)
     if given.pid:
-        for name in ("mean", "end"):
-            growth = rows[-1][f"rss_mb_{name}"] / rows[0][f"rss_mb_{name}"] - 1
-            print(json.dumps({f"growth_after_warm_up_by_{name}": round(growth, 4)}))
+        for name, first in (("rss_mb_mean", 1), ("rss_mb_end", 0)):  # the mean of the first part is one of warming up
+            growth = rows[-1][name] / rows[first][name] - 1
+            print(json.dumps({f"growth_after_warm_up_of_{name}": round(growth, 4)}))
     return rows
 
 
