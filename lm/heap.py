@@ -1,7 +1,7 @@
 """The C library's heap, kept small in a process that answers for days. Another library than glibc is left as it is.
 
 Buffers' sizes go with the lengths of prompts. On the heap they leave holes that the next ones do not fit in, and a
-process that answers questions of all lengths would grow by megabytes a question.
+process that answers questions of all lengths would go on growing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HEAPS = 2  # the process's first, and one for its other threads; left to itself
 def keep_heap_small() -> None:
     """Map large buffers by themselves, give back what is free at a heap's end, and make no more than two heaps.
 
-    To be called before other threads run: a heap once made is used on. A second call changes nothing.
+    rag/build.py calls it before the models' threads run: a heap once made is used on.
     """
     if (libc := _glibc()) is not None:
         libc.mallopt(_MMAP_THRESHOLD, _LARGE)

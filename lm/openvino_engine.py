@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lm.config import DecoderConfig
 from lm.engine import Session
 from lm.errors import CheckpointBroken, CheckpointMissing
-from lm.heap import keep_heap_small, trim_heap
+from lm.heap import trim_heap
 from lm.ov import ov
 
 MODEL_FILE = "model.xml"
@@ -52,7 +52,6 @@ class OpenVinoEngine:
         Settings that name the precision hold for reading and writing alike. The compiled model is kept in
         ``folder``/cache, where that can be written. Raises CheckpointMissing or CheckpointBroken.
         """
-        keep_heap_small()
         self.window = config.window
         self.vocab_size = config.vocab_size
         for name in (MODEL_FILE, WEIGHTS_FILE):
