@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.load import golden_questions
+from benchmarks.memory import resident
 from ingest.build import build_ingester
 from rag.build import Search, build_pipeline, build_search
 from rag.index.bench import synthetic
@@ -73,7 +74,7 @@ def measure(settings: Settings, folder: Path, documents: int, count: int) -> Mea
             asked,
             ((small[0], small[1]), (large[0], large[1])),
             ((small[0], small[2]), (large[0], large[2])),
-            resident(),
+            resident(os.getpid()),
         )
 
 
@@ -165,12 +166,6 @@ def size_of(settings: Settings) -> int:
     """Bytes of the database, its log included."""
     path = Path(settings.database.removeprefix("sqlite:///"))
     return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
-
-
-def resident() -> int:
-    """Bytes of memory that this process holds."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def measure_in_scratch(settings: Settings, folder: Path, documents: int, count: int) -> Measured:

@@ -29,6 +29,7 @@ import faiss
 import pypdfium2
 from selectolax.lexbor import LexborHTMLParser
 
+from benchmarks.memory import resident
 from rag.build import ENCODER
 from rag.settings import load_settings
 
@@ -203,7 +204,7 @@ def _family(pid: int) -> list[int]:
 
 def _resident(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return resident(pid)
     except (OSError, IndexError):
         return 0
 

@@ -32,6 +32,7 @@ import httpx
 import numpy as np
 
 from answerable_client import Client, ServerError, Unreachable
+from benchmarks.memory import Memory
 from rag.datafiles import read_qa
 
 COLLECTION, INGESTED = "load", "load-ingest"
@@ -248,12 +249,6 @@ def while_ingesting(url: str, key: str | None, clients: int, files: int, questio
     return row | {"ingest": files, "ingest_s": round(time.monotonic() - started, 1)}
 
 
-def resident_mb(pid: int) -> float:
-    """Memory of a process, in MB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
-
-
 def soak(given: argparse.Namespace, questions: Questions) -> list[dict[str, Any]]:
     """Ask so many questions in ten parts and note the server's memory during each; the first part warms up."""
     rows = []
@@ -268,37 +263,6 @@ def soak(given: argparse.Namespace, questions: Questions) -> list[dict[str, Any]
             growth = rows[-1][name] / rows[first][name] - 1
             print(json.dumps({f"growth_after_warm_up_of_{name}": round(growth, 4)}))
     return rows
-
-
-class Memory:
-    """A process's resident memory, looked at each second: single looks differ by what is being answered just then."""
-
-    def __init__(self, pid: int):
-        self._pid = pid
-        self._looks: list[float] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Memory:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def row(self) -> dict[str, float]:
-        """Mean of all looks and the last one, in MB; nothing without a process."""
-        if not self._looks:
-            return {}
-        return {"rss_mb_mean": round(float(np.mean(self._looks)), 1), "rss_mb_end": round(self._looks[-1], 1)}
-
-    def _watch(self) -> None:
-        while self._pid:  # 0: none is told
-            self._looks.append(resident_mb(self._pid))
-            if self._stop.wait(1):
-                self._looks.append(resident_mb(self._pid))
-                return
 
 
 def levels(given: argparse.Namespace, questions: Questions) -> list[dict[str, Any]]:
