@@ -1,12 +1,10 @@
 """MiniLM's base weights and what we trained of them -> the int8 reranker, or an encoder. Used at pull time.
 
-    models/answerable-rerank/adapter_model.safetensors   trained weights, float16, and the head
-    models/answerable-rerank/calibration.json            copied; may be absent
+models/answerable-rerank/adapter_model.safetensors   trained weights, float16, and the head
+models/answerable-rerank/calibration.json            copied; may be absent
 
-    inputs   input_ids, attention_mask, token_type_ids, each (N, T) i64
-    output   (N, 2) f32 logits: relevant, answers
-
-No torch is imported by name: transformers traces, and the head is put on in OpenVINO's own operations.
+inputs   input_ids, attention_mask, token_type_ids, each (N, T) i64
+output   (N, 2) f32 logits: relevant, answers
 """
 
 from __future__ import annotations
@@ -14,16 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from lm.ov import ops, ov
 from rag.encode import IR_FILE, TOKENIZER_FILE, WEIGHTS_FILE, sha256_of
 from rag.encode_export import export_minilm
 from rag.rerank import CALIBRATION_FILE, CARD_FILE
@@ -38,18 +33,22 @@ _OF_BASE = (
     "sentence_bert_config.json",
 )
 _BERT, _HEAD = "bert.", "head."
-_CONVERSION = 1
+_CONVERSION = 2
 
 
 def export_reranker(parent: Path, trained: Path, out: Path, name: str) -> None:
-    """Write graph, tokenizer and card of the reranker to ``out``. Raises ModelBroken where the two do not fit."""
+    """Write graph, tokenizer and card of the reranker to ``out``.
+
+    Raises ModelBroken where the two do not fit, CheckpointBroken (lm/errors.py) where the parent is no BERT.
+    """
+    from lm.export_cross import export_cross
+
     tensors = _tensors(trained)
     head = {key.removeprefix(_HEAD): value for key, value in tensors.items() if key.startswith(_HEAD)}
     _merge(parent, {k.removeprefix(_BERT): v for k, v in tensors.items() if k.startswith(_BERT)}, out)
     if head.keys() != {"weight", "bias"}:
         raise ModelBroken(f"{trained} has no head of a reranker; check the repository out again")
-    graph = _graph(out, head["weight"].astype(np.float32), head["bias"].astype(np.float32))
-    ov.save_model(graph, out / IR_FILE, compress_to_fp16=False)
+    export_cross(out, head, out / IR_FILE)
     calibration = trained.parent / CALIBRATION_FILE
     if calibration.is_file():
         shutil.copy(calibration, out / CALIBRATION_FILE)
@@ -86,29 +85,3 @@ def _merge(parent: Path, trained: dict[str, NDArray[Any]], out: Path) -> None:
     for name in _OF_BASE:
         if (parent / name).is_file():
             shutil.copy(parent / name, out / name)
-
-
-def _graph(folder: Path, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
-    """BERT with the head of train/reranker.py over [first state, mean of states]."""
-    from transformers import BertModel
-
-    example = {name: np.ones((2, 9), dtype=np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing warns of branches that are constant for this model
-        try:
-            bert = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True).eval()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelBroken(f"{folder} holds no model of the BERT family: {error}") from error
-        graph = ov.convert_model(bert, example_input=example, input=[(name, [-1, -1]) for name in example])
-    import nncf
-
-    # before the head is put on: two rows of weights are no work to speak of, and every digit of theirs counts
-    graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
-    states = graph.output(0).get_node().input_value(0)  # (N, T, C)
-    mask = ops.unsqueeze(ops.convert(graph.input("attention_mask"), "f32"), np.int64(2))  # (N, T, 1)
-    total = ops.reduce_sum(ops.multiply(states, mask), np.int64(1))  # (N, C)
-    mean = ops.divide(total, ops.reduce_sum(mask, np.int64(1)))  # (N, C)
-    first = ops.gather(states, np.int64(0), np.int64(1))  # (N, C)
-    both = ops.concat([first, mean], 1)  # (N, 2C)
-    logits = ops.add(ops.matmul(both, weight, False, True), bias[None])  # (N, 2)
-    return ov.Model([logits], graph.get_parameters(), "reranker")

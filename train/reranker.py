@@ -25,14 +25,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import BertModel
 
+from lm.cross_encoder import CrossEncoder
 from rag.rerank import MAX_TOKENS, pair_ids
 from train.bert import (
     by_length,
@@ -40,7 +40,6 @@ from train.bert import (
     in_order,
     load_bert,
     load_tokenizer,
-    mean_states,
     padded,
     save_trained,
     sha256_of_weights,
@@ -60,28 +59,6 @@ _ANSWERS_WEIGHT = 1.0  # of the second loss
 _POSITIVE_WEIGHT = 3.0  # pairs that answer are one in five to seven
 
 log = logging.getLogger(__name__)
-
-
-class CrossEncoder(nn.Module):
-    """BERT and one linear layer over its first state and the mean of its states."""
-
-    def __init__(self, bert: BertModel, seed: int = 0):
-        super().__init__()
-        self.bert = bert
-        width = int(bert.config.hidden_size)
-        torch.manual_seed(seed)
-        self.head = nn.Linear(2 * width, 2)
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Logits (S, 2), fp32: relevant, answers."""
-        inputs = {name: value.to(self.head.weight.device) for name, value in inputs.items()}
-        with in_bf16(self.head.weight.device.type):
-            states = self.bert(**inputs).last_hidden_state  # (S, T, C)
-        states = states.float()
-        both = torch.cat([states[:, 0], mean_states(states, inputs["attention_mask"])], dim=1)  # (S, 2C)
-        return cast(Tensor, self.head(both))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,10 +205,21 @@ def training_groups(options: RerankerOptions, draw: random.Random) -> list[Group
 
 def score(model: nn.Module, pairs: Sequence[tuple[Sequence[int], int]]) -> Tensor:
     """Logits (S, 2) of pairs as `pair_ids` makes them, in their order."""
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    places = list(by_length([ids for ids, _ in pairs], _SIDE_BY_SIDE if on_cpu else _ON_DEVICE))
-    parts = [model(padded([pairs[n][0] for n in some], [pairs[n][1] for n in some])) for some in places]
+    parts, places = [], []
+    for some, inputs in batches_of_pairs(pairs, next(model.parameters()).device.type):
+        with in_bf16(inputs["input_ids"].device.type):
+            parts.append(model(**inputs))
+        places.append(some)
     return in_order(parts, places)
+
+
+def batches_of_pairs(
+    pairs: Sequence[tuple[Sequence[int], int]], device: str
+) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+    """Numbers of pairs of about equal length, and the model's inputs (S, T) of them, on ``device``."""
+    for some in by_length([ids for ids, _ in pairs], _SIDE_BY_SIDE if device == "cpu" else _ON_DEVICE):
+        inputs = padded([pairs[n][0] for n in some], [pairs[n][1] for n in some])
+        yield some, {name: value.to(device) for name, value in inputs.items()}
 
 
 @torch.inference_mode()

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from lm.cross_encoder import CrossEncoder
+from lm.errors import CheckpointBroken
+from lm.export_cross import export_cross
 from rag.rerank import CALIBRATION_FILE, FEATURES, Calibration, OpenVinoReranker, features, pair_ids
 from rag.rerank_export import export_reranker
 from rag.types import ModelBroken, ModelMissing
 from tests.tiny_bert import make_tiny_bert
 from train.bert import ADAPTER_FILE, load_bert, load_tokenizer, padded, save_trained
-from train.reranker import CrossEncoder
 
 QUESTION = "when does the heater start?"
 PASSAGES = ("heater\nit starts below three degrees.", "\nthe battery lasts a year.", "x\n" + "long " * 300)
@@ -49,7 +51,7 @@ def test_the_graph_says_what_torch_says(base: Path, model: CrossEncoder, folder:
     tokenizer = load_tokenizer(base)
     pairs = [pair_ids(tokenizer, QUESTION, passage, 256) for passage in PASSAGES]
     with torch.inference_mode():
-        expected = model(padded([ids for ids, _ in pairs], [start for _, start in pairs])).numpy()
+        expected = model(**padded([ids for ids, _ in pairs], [start for _, start in pairs])).numpy()
     found = OpenVinoReranker(folder, threads=1).logits(QUESTION, PASSAGES)
     np.testing.assert_allclose(found, expected, atol=0.08)  # int8 weights and bf16 against bf16 and fp32
 
@@ -106,3 +108,9 @@ def test_weights_of_another_base_are_refused(folder: Path, model: CrossEncoder, 
     (tmp_path / "out").mkdir()
     with pytest.raises(ModelBroken, match="not what out was trained on"):
         export_reranker(other, tmp_path / ADAPTER_FILE, tmp_path / "out", "tiny")
+
+
+def test_a_head_of_another_width_is_refused(base: Path, tmp_path: Path) -> None:
+    head = {"weight": np.zeros((2, 6), dtype=np.float16), "bias": np.zeros(2, dtype=np.float16)}
+    with pytest.raises(CheckpointBroken, match="another head"):
+        export_cross(base, head, tmp_path / "graph.xml")
