@@ -127,16 +127,35 @@ def test_a_prompt_read_in_bf16_is_gone_on_from_in_f32(folder: Path, lengths: tup
             assert 0 < np.abs(found - expected).mean() < 0.05 * expected.std()
 
 
-@needs_bf16
-def test_prompts_of_many_lengths_are_read_at_few(folder: Path) -> None:
+@pytest.mark.parametrize("apart", [pytest.param(True, marks=needs_bf16), False])
+def test_prompts_of_many_lengths_are_read_at_few(folder: Path, apart: bool) -> None:
     """The plugin keeps megabytes for each length that it has read: a server grew with every new one."""
-    engine, read = load_engine(folder), set()
-    for length in range(40, 80):
+    plain = OpenVinoEngine(folder / "int8", CONFIG, {"INFERENCE_PRECISION_HINT": "f32"})
+    engine, read = load_engine(folder) if apart else plain, set()
+    for length in range(41, 80):
         with engine.session(100) as session:
             session.feed(list(range(length)))
             assert isinstance(session, OpenVinoSession)
-            read.add(session._reader.get_tensor("ids").shape[1])
-    assert read == {32, 40, 48, 56, 64, 72}
+            request = session._reader if apart else session._writer
+            read.add(request.get_tensor("ids").shape[1])
+    assert read == ({40, 48, 56, 64, 72} if apart else {48, 56, 64, 72, 80})
+
+
+@pytest.mark.parametrize("lengths", [(41,), (63, 45, 34)])
+def test_padding_before_a_prompt_changes_nothing(folder: Path, lengths: tuple[int, ...]) -> None:
+    """It stands for no token: positions, attention, and what is dropped and fed later are those of the prompt."""
+    engine = OpenVinoEngine(folder / "float32", CONFIG, {"INFERENCE_PRECISION_HINT": "f32"})
+    draw = np.random.default_rng(6)
+    ids, mask = pad_left([draw.integers(0, 300, size=length).tolist() for length in lengths])
+    with engine.session(100) as session, engine.session(100) as pieces:
+        whole = session.feed_rows(ids, mask)
+        pieces.feed_rows(ids[:, :20], mask[:, :20])  # short, so that it is not padded
+        np.testing.assert_allclose(whole, pieces.feed_rows(ids[:, 20:], mask[:, 20:]), atol=1e-4)
+        for one in (session, pieces):
+            one.feed_rows(ids[:, 1:4])
+            one.drop(2)
+        again = [one.feed_rows(ids[:, 5:7]) for one in (session, pieces)]
+        np.testing.assert_allclose(again[0], again[1], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
