@@ -111,7 +111,7 @@ class RowRunner:
             self._open -= 1
             width = min(self._waiting, key=lambda width: self._waiting[width][0].number)
             same = self._waiting[width]
-            rows = [same.popleft() for _ in range(min(len(same), max(1, BATCH_TOKENS // width)))]
+            rows = [same.popleft() for _ in range(_batch_rows(len(same), width))]
             if not same:
                 del self._waiting[width]
             return rows
@@ -151,6 +151,12 @@ class RowRunner:
             return self._idle.get_nowait()
         except Empty:
             return self._compiled.create_infer_request()
+
+
+def _batch_rows(waiting: int, width: int) -> int:
+    """Rows of the next batch: a power of two, for the plugin keeps up to a megabyte for each shape that it has run."""
+    most = min(waiting, max(1, BATCH_TOKENS // width))
+    return int(1 << (most.bit_length() - 1))
 
 
 class _Memory:

@@ -79,7 +79,7 @@ def check(pairs: list[Pair], outputs: list[tuple[Any, ...]]) -> None:
 def test_each_row_gets_its_own_outputs_and_is_padded_to_its_own_length_alone(streams: int) -> None:
     graph = Counting()
     check(ROWS, RowRunner(graph, streams).run(ROWS))
-    assert sorted(width for _, width in graph.shapes) == [16, 32, 48, 64]
+    assert sorted(graph.shapes) == [(1, 16), (1, 32), (1, 48), (1, 64), (2, 16)]
 
 
 def test_no_row_is_computed_twice() -> None:
@@ -90,6 +90,16 @@ def test_no_row_is_computed_twice() -> None:
     again = [*ROWS, row(1, 2, 3, second_at=2)]  # the same ids, and the second text elsewhere: another row
     check(again, runner.run(again))
     assert graph.rows == len(ROWS)
+
+
+def test_batches_come_in_few_sizes() -> None:
+    """The plugin keeps memory for each shape that it has run: a server grew with every new number of rows."""
+    graph = Counting()
+    for count in range(1, 41):
+        rows = [row(count, number) for number in range(count)]
+        check(rows, RowRunner(graph, 2).run(rows))
+    assert {count for count, _ in graph.shapes} == {1, 2, 4, 8, 16, 32}
+    assert graph.rows == sum(range(1, 41))
 
 
 def test_only_so_many_rows_are_remembered() -> None:
