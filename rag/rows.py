@@ -154,7 +154,7 @@ class RowRunner:
 
 
 def _batch_rows(waiting: int, width: int) -> int:
-    """Rows of the next batch: a power of two, for the plugin keeps up to a megabyte for each shape that it has run."""
+    """Rows of the next batch: a power of two, for the plugin keeps memory for each shape that it has run."""
     most = min(waiting, max(1, BATCH_TOKENS // width))
     return int(1 << (most.bit_length() - 1))
 
