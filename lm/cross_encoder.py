@@ -65,6 +65,10 @@ def first_of_last(bert: BertModel, states: Tensor, attention_mask: Tensor) -> Te
 
 def head_inputs(first: Tensor, states: Tensor, attention_mask: Tensor) -> Tensor:
     """What the head reads, (S, 2C), fp32: first (S, C), and the mean of states (S, T, C) over tokens, not padding."""
-    weights = attention_mask[..., None].float()  # (S, T, 1)
-    mean = (states.float() * weights).sum(1) / weights.sum(1)  # (S, C)
-    return torch.cat([first.float(), mean], dim=1)
+    return torch.cat([first.float(), mean_states(states.float(), attention_mask)], dim=1)
+
+
+def mean_states(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean over tokens that are no padding: states (S, T, C), mask (S, T) -> (S, C)."""
+    weights = mask[..., None].to(states.dtype)  # (S, T, 1)
+    return (states * weights).sum(1) / weights.sum(1)

@@ -67,10 +67,17 @@ class Session(ABC):
     ) -> NDArray[np.float32]:
         new = np.ones(ids.shape, dtype=np.int64) if mask is None else mask.astype(np.int64)
         if self._mask is None:
-            self._mask, rows = new, None
+            before = self._padding_before(ids.shape[1])
+            room = ((0, 0), (before, 0))
+            ids, at = np.pad(ids, room), [place + before for place in at]
+            self._mask, rows = np.pad(new, room), None
         else:
             self._mask = np.concatenate((self._mask if rows is None else self._mask[list(rows)], new), axis=1)
         return self._run(ids, self._mask, rows, at)
+
+    def _padding_before(self, count: int) -> int:  # noqa: ARG002 (for those that pad)
+        """Columns of padding to put before the first ``count`` that are fed to an empty session."""
+        return 0
 
     @abstractmethod
     def _run(

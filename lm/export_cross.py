@@ -6,7 +6,6 @@ output    (N, 2) f32 logits: relevant, answers
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from lm.cross_encoder import CrossEncoder
 from lm.errors import CheckpointBroken
-from lm.export_pair import INPUTS
+from lm.export_pair import trace
 from lm.ov import ov
 
 
@@ -31,14 +30,10 @@ def export_cross(folder: Path, head: Mapping[str, NDArray[Any]], path: Path) -> 
 
     try:
         bert = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
-        model = CrossEncoder(bert).eval()
+        model = CrossEncoder(bert)
         model.head.load_state_dict({name: torch.from_numpy(value.astype(np.float32)) for name, value in head.items()})
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointBroken(f"{folder} holds no model of the BERT family, or another head: {error}") from error
-    example = {name: np.ones((2, 9), dtype=np.int64) for name in INPUTS}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # tracing warns of branches that are constant for this model
-        graph = ov.convert_model(model, example_input=example, input=[(name, [-1, -1]) for name in INPUTS])
     kept = nncf.IgnoredScope(patterns=["__module.head.*"])  # two rows: no work to speak of, and every digit counts
-    graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=kept)
+    graph = nncf.compress_weights(trace(model), mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=kept)
     ov.save_model(graph, path, compress_to_fp16=False)

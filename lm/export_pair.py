@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from lm.ov import ov
 from lm.pair_encoder import PairEncoder
@@ -29,11 +30,7 @@ def export_pair(model: PairEncoder, path: Path, weights: str = "int8") -> None:
     """Write ``path`` (.xml) and its .bin. weights: "int8" or "float32"; ValueError for others."""
     if weights not in ("int8", "float32"):
         raise ValueError(f"weights {weights!r} is not one of int8, float32")
-    example = {name: np.ones((2, 9), dtype=np.int64) for name in INPUTS}
-    ports = [(name, [-1, -1]) for name in INPUTS]
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # tracing warns of branches that are constant for this model
-        graph = ov.convert_model(model.eval(), example_input=example, input=ports)
+    graph = trace(model)
     if weights == "int8":
         import nncf
 
@@ -41,6 +38,15 @@ def export_pair(model: PairEncoder, path: Path, weights: str = "int8") -> None:
         graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=kept)
     path.parent.mkdir(parents=True, exist_ok=True)
     ov.save_model(graph, path, compress_to_fp16=False)
+
+
+def trace(model: nn.Module) -> Any:
+    """The graph of a network that takes INPUTS, each (B, T), of any size; weights as they are."""
+    example = {name: np.ones((2, 9), dtype=np.int64) for name in INPUTS}
+    ports = [(name, [-1, -1]) for name in INPUTS]
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # tracing warns of branches that are constant for this model
+        return ov.convert_model(model.eval(), example_input=example, input=ports)
 
 
 def _keeps(node: Any) -> bool:

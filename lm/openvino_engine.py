@@ -90,22 +90,12 @@ class OpenVinoSession(Session):
         self._writer, self._reader = writer, reader
         self._empty = True
 
-    def _append(
-        self,
-        ids: NDArray[np.int64],
-        mask: NDArray[np.int64] | None,
-        rows: Sequence[int] | None,
-        at: Sequence[int],
-    ) -> NDArray[np.float32]:
-        """As Session, but a prompt that the writer reads begins with padding, up to a multiple of _READ_STEP.
+    def _padding_before(self, count: int) -> int:
+        """A prompt that the writer reads is padded to a multiple of _READ_STEP.
 
         In bf16 padding changes what is read by enough to change an answer now and then, so a reader's prompts are cut.
         """
-        if self._mask is None and self._reader is None and ids.shape[1] >= _READ_FROM:
-            room = ((0, 0), (-ids.shape[1] % _READ_STEP, 0))
-            mask = np.pad(np.ones_like(ids) if mask is None else mask, room)
-            ids, at = np.pad(ids, room), [place + room[1][0] for place in at]
-        return super()._append(ids, mask, rows, at)
+        return -count % _READ_STEP if self._reader is None and count >= _READ_FROM else 0
 
     def _run(
         self, ids: NDArray[np.int64], mask: NDArray[np.int64], rows: Sequence[int] | None, at: Sequence[int]

@@ -1,10 +1,12 @@
 """MiniLM's base weights and what we trained of them -> the int8 reranker, or an encoder. Used at pull time.
 
-models/answerable-rerank/adapter_model.safetensors   trained weights, float16, and the head
-models/answerable-rerank/calibration.json            copied; may be absent
+    models/answerable-rerank/adapter_model.safetensors   trained weights, float16, and the head
+    models/answerable-rerank/calibration.json            copied; may be absent
 
-inputs   input_ids, attention_mask, token_type_ids, each (N, T) i64
-output   (N, 2) f32 logits: relevant, answers
+    inputs   input_ids, attention_mask, token_type_ids, each (N, T) i64
+    output   (N, 2) f32 logits: relevant, answers
+
+The graphs themselves are made in lm/.
 """
 
 from __future__ import annotations

@@ -94,12 +94,6 @@ def in_order(parts: Sequence[Tensor], places: Sequence[Sequence[int]]) -> Tensor
     return torch.cat(list(parts))[back]
 
 
-def mean_states(states: Tensor, mask: Tensor) -> Tensor:
-    """Mean over tokens that are no padding: states (S, T, C), mask (S, T) -> (S, C)."""
-    weights = mask[..., None].to(states.dtype)  # (S, T, 1)
-    return (states * weights).sum(1) / weights.sum(1)
-
-
 def sha256_of_weights(model: nn.Module) -> str:
     """A hash over all weights, to tell runs on different bases apart."""
     digest = hashlib.sha256()

@@ -27,10 +27,10 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from lm.cross_encoder import CrossEncoder, head_inputs
+from lm.cross_encoder import CrossEncoder, head_inputs, mean_states
 from rag.rerank import MAX_TOKENS, pair_ids
 from rag.types import InvalidInput
-from train.bert import load_bert, load_tokenizer, mean_states, save_trained
+from train.bert import load_bert, load_tokenizer, save_trained
 from train.groups import DEV_FILE, TRAIN_FILE, Group, read_groups
 from train.reranker import DEV_GROUPS, batches_of_pairs
 

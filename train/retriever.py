@@ -30,13 +30,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertModel
 
+from lm.cross_encoder import mean_states
 from train.bert import (
     by_length,
     identity,
     in_order,
     load_bert,
     load_tokenizer,
-    mean_states,
     padded,
     save_trained,
     sha256_of_weights,
