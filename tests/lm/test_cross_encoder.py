@@ -1,41 +1,84 @@
-"""The first token's state after a last layer that is computed for it alone is the one that BertModel gives it."""
+"""What the pruned network computes, against transformers' own states and attention, row by row."""
 
 from __future__ import annotations
 
+from typing import cast
+
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from transformers import BertModel
 
-from lm.cross_encoder import CrossEncoder, first_of_last, head_inputs, states_before_last
+from lm.cross_encoder import KEPT_LEAST, PRUNED_LAYER, CrossEncoder, kept_count
 from tests.tiny_bert import make_tiny_bert
 from train.bert import load_bert, padded
 
-ROWS = ([2, 7, 9, 3, 11, 12, 13, 3], [2, 7, 3, 9, 3], [2, 5, 3, 8, 6, 10, 14, 15, 16, 17, 3])
-SECOND = (4, 3, 3)
+DRAW = np.random.default_rng(5)
+SHORT = ([2, 7, 9, 3, 11, 12, 13, 3], [2, 7, 3, 9, 3], [2, 5, 3, 8, 6, 10, 14, 15, 16, 17, 3])
+LONG = tuple([2, *DRAW.integers(4, 40, length - 2).tolist(), 3] for length in (200, 96, 161, 240, 65))
+LONG_SECOND = (14, 4, 40, 98, 64)  # the question of the fourth is longer than what is kept
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> CrossEncoder:
-    return CrossEncoder(load_bert(make_tiny_bert(tmp_path_factory.mktemp("base"))), seed=3).eval()
+    made = CrossEncoder(load_bert(make_tiny_bert(tmp_path_factory.mktemp("base"), layers=4)), seed=3).eval()
+    with torch.no_grad():
+        made.head.weight.normal_()  # so that what the head reads shows
+        for layer in made.bert.encoder.layer:  # and attention is not all alike
+            layer.attention.self.query.weight.mul_(20)
+            layer.attention.self.key.weight.mul_(20)
+    return made
 
 
 @torch.inference_mode()
-def test_it_is_transformers_own_state(model: CrossEncoder) -> None:
-    inputs = padded(ROWS, SECOND)
-    whole = model.bert(**inputs, output_hidden_states=True)
-    states = states_before_last(model.bert, **inputs)
-    first = first_of_last(model.bert, states, inputs["attention_mask"])
-    kept = inputs["attention_mask"].bool()
-    torch.testing.assert_close(states[kept], whole.hidden_states[-2][kept])
-    torch.testing.assert_close(first, whole.last_hidden_state[:, 0])
-    for row, ids in enumerate(ROWS):  # the mean is over a row's own tokens
-        mean = head_inputs(first, states, inputs["attention_mask"])[row, first.shape[1] :]
-        torch.testing.assert_close(mean, whole.hidden_states[-2][row, : len(ids)].mean(0))
+def expected(model: CrossEncoder, ids: list[int], second: int) -> Tensor:
+    """Logits (2,) of one row, by transformers' layers over the tokens that its attention picks."""
+    bert: BertModel = model.bert
+    bert.set_attn_implementation("eager")
+    out = bert(**padded([ids], [second]), output_hidden_states=True, output_attentions=True)
+    bert.set_attn_implementation("sdpa")
+    paid = out.attentions[PRUNED_LAYER][0, :, : min(second, 32)].sum((0, 1))  # (T,)
+    paid[:second] += 1e4
+    paid[0] += 1e6
+    places = paid.argsort(descending=True)[: max(KEPT_LEAST, -(-2 * len(ids) // 5))]
+    states = out.hidden_states[PRUNED_LAYER + 1][:, places]  # (1, K, C)
+    for layer in bert.encoder.layer[PRUNED_LAYER + 1 : -1]:
+        states = layer(states)
+    last = bert.encoder.layer[-1](states)
+    return cast(Tensor, model.head(torch.cat([last[0, 0], states[0].mean(0)])))
+
+
+@pytest.mark.parametrize(("rows", "second"), [(SHORT, (4, 3, 3)), (LONG, LONG_SECOND)])
+def test_it_is_transformers_over_what_the_question_attends_to(
+    model: CrossEncoder, rows: tuple[list[int], ...], second: tuple[int, ...]
+) -> None:
+    with torch.inference_mode():
+        logits = model(**padded(rows, second))
+    for row, ids in enumerate(rows):
+        torch.testing.assert_close(logits[row], expected(model, ids, second[row]), atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()
 def test_a_pair_does_not_see_its_neighbours_or_padding(model: CrossEncoder) -> None:
-    together = model(**padded(ROWS, SECOND))
-    for row, (ids, second) in enumerate(zip(ROWS, SECOND, strict=True)):
+    together = model(**padded(LONG, LONG_SECOND))
+    for row, (ids, second) in enumerate(zip(LONG, LONG_SECOND, strict=True)):
         torch.testing.assert_close(model(**padded([ids], [second]))[0], together[row])
-    changed = padded([[*ROWS[0][:-2], 19, 3], *ROWS[1:]], SECOND)
+    changed = padded([[*LONG[0][:5], 19, *LONG[0][6:]], *LONG[1:]], LONG_SECOND)
     assert not torch.allclose(model(**changed)[0], together[0])
+
+
+@torch.inference_mode()
+def test_a_dropped_token_was_read_before_it_was_dropped(model: CrossEncoder) -> None:
+    whole = model(**padded(LONG[:1], LONG_SECOND[:1]))
+    differs = 0
+    for place in range(20, 190, 10):
+        ids = [*LONG[0]]
+        ids[place] = 5 if ids[place] != 5 else 6
+        differs += not torch.allclose(model(**padded([ids], LONG_SECOND[:1])), whole, atol=1e-6)
+    assert differs == 17  # only 80 of 200 tokens are carried on
+
+
+def test_two_fifths_are_kept_and_all_of_a_few() -> None:
+    counts = kept_count(torch.tensor([1, 64, 160, 161, 162, 163, 200, 256]))
+    assert counts.tolist() == [64, 64, 64, 65, 65, 66, 80, 103]
