@@ -1,9 +1,10 @@
 """A BERT that reads question and passage together and gives two logits: relevant, answers.
 
 Most of a passage has nothing to do with the question, and after a look at all of it need not be carried on. The second
-layer still reads every token, but goes on with those alone that the question attends to: two fifths, 64 at least
-(as PoWER-BERT does, Goyal et al., ICML 2020, which drops a few at every layer). And the head reads the first token's
-state after the last layer and the mean of all states before it, so that the last layer is computed for one token.
+layer still reads every token, but goes on with the half that the question attends to most, and the fourth with the
+first fifth of those. (PoWER-BERT, Goyal et al., ICML 2020, drops some at every layer, by what all tokens attend to.)
+And the head reads the first token's state after the last layer and the mean of the states before it, so that the last
+layer is computed for one token.
 
 Letters: S pairs, T tokens, K tokens kept, Q tokens that attend, C channels, H heads, D channels of a head.
 """
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from transformers import BertModel
     from transformers.models.bert.modeling_bert import BertLayer
 
-PRUNED_LAYER = 1  # counted from 0
-KEPT_OF_FIVE, KEPT_LEAST = 2, 64
+SORTED, CUT = 1, 3  # layers, counted from 0
+KEPT = {SORTED: (2, 5, 64), CUT: (1, 5, 32)}  # the share, as numerator and denominator, of a pair's tokens; the least
 _ASKING = 32  # tokens from the start whose attention counts: more of a long question would only cost time
-_FIRST, _ASKED = 1e6, 1e4  # above all attention there is, H times _ASKING: the first token comes first, then a question
+_FIRST = 1e4  # above all attention there is, H times _ASKING: the first token stays the first
 
 
 class CrossEncoder(nn.Module):
@@ -42,12 +43,18 @@ class CrossEncoder(nn.Module):
         """All inputs (S, T). Logits (S, 2), fp32: relevant, answers."""
         *layers, last = cast("list[BertLayer]", self.bert.encoder.layer)
         states = self.bert.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)  # (S, T, C)
-        mask = attention_mask
+        mask, asked = attention_mask, attention_mask * (1 - token_type_ids)  # (S, T)
         for number, layer in enumerate(layers):
-            asking, asking_mask = states, mask
-            if number == PRUNED_LAYER:
-                asking, asking_mask = pruned(layer, states, mask, token_type_ids)  # (S, K, C), (S, K)
-            states, mask = run_layer(layer, asking, states, mask), asking_mask
+            asking, kept = states, mask
+            if number == SORTED:
+                places = most_attended(layer, states, mask, asked)  # (S, K)
+                asking = states.gather(1, places[:, :, None].expand(-1, -1, states.shape[2]))  # (S, K, C)
+                kept = mask.gather(1, places) * kept_places(attention_mask, number)
+            elif number == CUT:
+                kept = kept_places(attention_mask, number)  # (S, K)
+                asking = states[:, : kept.shape[1]]
+                kept = mask[:, : kept.shape[1]] * kept
+            states, mask = run_layer(layer, asking, states, mask), kept
         first = run_layer(last, states[:, :1], states, mask)[:, 0]  # (S, C)
         with torch.autocast(states.device.type, enabled=False):  # every digit of so few weights counts
             return cast(Tensor, self.head(head_inputs(first, states, mask)))
@@ -65,37 +72,35 @@ def run_layer(layer: BertLayer, asking: Tensor, read: Tensor, mask: Tensor) -> T
     return cast(Tensor, layer.feed_forward_chunk(attended))
 
 
-def pruned(layer: BertLayer, states: Tensor, mask: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
-    """Of states (S, T, C), mask and types (S, T), those to go on with, (S, K, C), and their mask (S, K).
+def most_attended(layer: BertLayer, states: Tensor, mask: Tensor, asked: Tensor) -> Tensor:
+    """The places of the tokens to go on with, (S, K): the first one, then those that the question attends to most.
 
-    The first token stays the first; a question is kept before its passage. How many tokens a pair keeps depends on its
-    own length, not on its padding.
-    """
-    asked = mask * (1 - types)  # (S, T), 1 for the question
-    weight = attention_of(layer, states, mask, asked) + _ASKED * asked  # (S, T)
-    first = (torch.arange(weight.shape[1], device=weight.device) == 0) * _FIRST  # (T,)
-    width = torch.as_tensor(states.shape[1])
-    places = (weight + first).topk(cast(int, torch.minimum(width, kept_count(width))), dim=1).indices  # (S, K)
-    kept = torch.arange(places.shape[1], device=mask.device)[None] < kept_count(mask.sum(1, keepdim=True))  # (S, K)
-    gathered = states.gather(1, places[:, :, None].expand(-1, -1, states.shape[2]))  # (S, K, C)
-    return gathered, mask.gather(1, places) * kept
-
-
-def kept_count(lengths: Tensor) -> Tensor:
-    """How many tokens are kept of so many, all of few."""
-    return ((lengths * KEPT_OF_FIVE + 4) // 5).clamp_min(KEPT_LEAST)
-
-
-def attention_of(layer: BertLayer, states: Tensor, mask: Tensor, asked: Tensor) -> Tensor:
-    """How much the question's tokens among the first ones attend to each token in this layer: (S, T), all heads' sum.
-
-    states (S, T, C), mask and ``asked`` (S, T).
+    states (S, T, C); mask and ``asked``, which is 1 for the question's tokens, (S, T).
     """
     attention = layer.attention.self
     query = _heads(layer, attention.query(states[:, :_ASKING]) / attention.attention_head_size**0.5)  # (S, H, Q, D)
     key = _heads(layer, attention.key(states))  # (S, H, T, D)
     logits = query @ key.transpose(-1, -2) + (mask[:, None, None] - 1) * 1e4  # (S, H, Q, T)
-    return (logits.softmax(-1) * asked[:, None, :_ASKING, None]).sum((1, 2))
+    paid = (logits.softmax(-1) * asked[:, None, :_ASKING, None]).sum((1, 2))  # (S, T)
+    first = (torch.arange(paid.shape[1], device=paid.device) == 0) * _FIRST  # (T,)
+    return (paid + first).topk(cast(int, kept_width(mask, SORTED)), dim=1).indices
+
+
+def kept_width(mask: Tensor, number: int) -> Tensor:
+    """How many tokens, (), of the longest pair that the mask (S, T) of all tokens has room for."""
+    width = torch.as_tensor(mask.shape[1])
+    return torch.minimum(width, _kept(width, number))
+
+
+def kept_places(mask: Tensor, number: int) -> Tensor:
+    """Whether each of the K first places is kept, (S, K): by a pair's own length, whatever its padding."""
+    places = torch.arange(cast(int, kept_width(mask, number)), device=mask.device)  # (K,)
+    return (places[None] < _kept(mask.sum(1, keepdim=True), number)).to(mask.dtype)
+
+
+def _kept(lengths: Tensor, number: int) -> Tensor:
+    share, of, least = KEPT[number]
+    return ((lengths * share + of - 1) // of).clamp_min(least)
 
 
 def _heads(layer: BertLayer, states: Tensor) -> Tensor:

@@ -62,6 +62,7 @@ class RowRunner:
         self._idle: SimpleQueue[Any] = SimpleQueue()
         self._memory = _Memory(kept)
         self._changed = threading.Condition()
+        self._streams = streams
         self._open = streams  # batches that may still be started; this and what follows only under the condition
         self._waiting: dict[int, deque[_Row]] = {}  # by padded length
         self._numbers = itertools.count()
@@ -111,7 +112,7 @@ class RowRunner:
             self._open -= 1
             width = min(self._waiting, key=lambda width: self._waiting[width][0].number)
             same = self._waiting[width]
-            rows = [same.popleft() for _ in range(_batch_rows(len(same), width))]
+            rows = [same.popleft() for _ in range(_batch_rows(-(-len(same) // self._streams), width))]
             if not same:
                 del self._waiting[width]
             return rows
@@ -153,9 +154,10 @@ class RowRunner:
             return self._compiled.create_infer_request()
 
 
-def _batch_rows(waiting: int, width: int) -> int:
-    """Rows of the next batch: a power of two, for the plugin keeps memory for each shape that it has run."""
-    most = min(waiting, max(1, BATCH_TOKENS // width))
+def _batch_rows(share: int, width: int) -> int:
+    """Rows of the next batch, of this stream's share of those that wait: a power of two, for the plugin keeps memory
+    for each shape that it has run."""
+    most = min(share, max(1, BATCH_TOKENS // width))
     return int(1 << (most.bit_length() - 1))
 
 

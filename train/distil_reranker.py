@@ -1,12 +1,12 @@
 """Teach the network of lm/cross_encoder.py to say what another reranker says. Resumable, time-limited.
 
     OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m train.distil_reranker \\
-        --base MODELS/minilm-l6 --teacher MODELS/answerable-rerank --start adapter_model.safetensors \\
+        --base MODELS/minilm-l6 --teacher MODELS/answerable-rerank --weights adapter_model.safetensors \\
         --mined mined --out runs/reranker-pruned --minutes 60
 
 The teacher, a reranker as `models pull` makes it, reads the same pairs that train/reranker.py learns from, once; its
 logits are kept in OUT/teacher.npy. The loss is the mean square of what is missing to them, each logit in units of the
-teacher's standard deviation (Hinton et al., 2015, with logits in place of probabilities). ``--start`` is what training
+teacher's standard deviation (Hinton et al., 2015, with logits in place of probabilities). ``--weights`` are what training
 begins with: weights of the teacher's, that a network which reads less of a passage has to be brought back with.
 
 OUT gets adapter_model.safetensors (at each measurement), metrics.jsonl, checkpoint.safetensors.
@@ -36,7 +36,7 @@ from lm.cross_encoder import CrossEncoder
 from rag.rerank import OpenVinoReranker, Reranker, pair_ids
 from rag.types import InvalidInput
 from train.bert import identity, load_bert, load_tokenizer, save_trained, trained_weights
-from train.groups import DEV_FILE, TRAIN_FILE, Group, read_groups
+from train.groups import DEV_FILE, TRAIN_FILE, Group, cloze, read_groups
 from train.loop import BatchLoss, LoopOptions, RowLoop, outcome
 from train.ranks import Ranks, join, leave
 from train.reranker import DEV_GROUPS, LONGEST, asked_texts, measure_dev, run_parser, score, to_loop
@@ -88,7 +88,7 @@ class DistilLoop(RowLoop):
 
 @dataclass(frozen=True, slots=True)
 class DistilOptions:
-    """What to teach by which reranker, on which mined groups, and how."""
+    """What to teach by which reranker, on which mined groups, and how. ``cloze`` as in train/reranker.py."""
 
     base: Path
     teacher: Path
@@ -96,6 +96,7 @@ class DistilOptions:
     mined: Path
     out: Path
     loop: LoopOptions
+    cloze: float = 0.0
 
 
 def distil(options: DistilOptions) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _train(options: DistilOptions, ranks: Ranks) -> dict[str, Any]:
     tokenizer = load_tokenizer(options.base)
     model = load_start(options.base, options.start)
     draw = random.Random(options.loop.seed)
-    texts = [asked_texts(group, draw)[0] for group in read_groups(options.mined / TRAIN_FILE)]
+    texts = training_texts(options, draw)
     dev = read_groups(options.mined / DEV_FILE)[:DEV_GROUPS]
     if ranks.first:
         ask_teacher(options, texts)
@@ -132,6 +133,14 @@ def _train(options: DistilOptions, ranks: Ranks) -> dict[str, Any]:
 
     log.info("%d groups of %d pairs, %d dev groups", len(rows), sum(map(len, texts)), len(dev))
     return outcome(options.out, loop.run(identity({"lr": options.loop.lr, "world": ranks.world}, rows), measure))
+
+
+def training_texts(options: DistilOptions, draw: random.Random) -> list[Texts]:
+    """Questions and passages of the mined groups, and after them those of a share that is asked by a sentence."""
+    groups = read_groups(options.mined / TRAIN_FILE)
+    texts = [asked_texts(group, draw)[0] for group in groups]
+    made = [cloze(group, draw) for group in groups if draw.random() < options.cloze]
+    return texts + [asked_texts(group, draw)[0] for group in made if group is not None]
 
 
 def load_start(base: Path, start: Path) -> CrossEncoder:
@@ -205,9 +214,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     parser = run_parser(__doc__)
     parser.add_argument("--teacher", type=Path, required=True, help="folder of a reranker that models pull made")
-    parser.add_argument("--start", type=Path, required=True, help="adapter_model.safetensors to begin with")
+    parser.add_argument("--weights", type=Path, required=True, help="adapter_model.safetensors to begin with")
+    parser.add_argument("--cloze", type=float, default=0.0, help="share of the groups asked by a sentence as well")
     given = parser.parse_args()
-    result = distil(DistilOptions(given.base, given.teacher, given.start, given.mined, given.out, to_loop(given)))
+    result = distil(
+        DistilOptions(given.base, given.teacher, given.weights, given.mined, given.out, to_loop(given), given.cloze)
+    )
     if result["val_loss"] is not None:
         sys.stdout.write(json.dumps(result) + "\n")
 

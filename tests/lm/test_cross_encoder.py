@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import BertModel
 
-from lm.cross_encoder import KEPT_LEAST, PRUNED_LAYER, CrossEncoder, kept_count
+from lm.cross_encoder import CUT, SORTED, CrossEncoder, kept_places
 from tests.tiny_bert import make_tiny_bert
 from train.bert import load_bert, padded
 
@@ -22,7 +23,7 @@ LONG_SECOND = (14, 4, 40, 98, 64)  # the question of the fourth is longer than w
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> CrossEncoder:
-    made = CrossEncoder(load_bert(make_tiny_bert(tmp_path_factory.mktemp("base"), layers=4)), seed=3).eval()
+    made = CrossEncoder(load_bert(make_tiny_bert(tmp_path_factory.mktemp("base"), layers=5)), seed=3).eval()
     with torch.no_grad():
         made.head.weight.normal_()  # so that what the head reads shows
         for layer in made.bert.encoder.layer:  # and attention is not all alike
@@ -33,20 +34,22 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> CrossEncoder:
 
 @torch.inference_mode()
 def expected(model: CrossEncoder, ids: list[int], second: int) -> Tensor:
-    """Logits (2,) of one row, by transformers' layers over the tokens that its attention picks."""
+    """Logits (2,) of one row, by transformers' layers over the tokens that their attention picks."""
     bert: BertModel = model.bert
     bert.set_attn_implementation("eager")
-    out = bert(**padded([ids], [second]), output_hidden_states=True, output_attentions=True)
-    bert.set_attn_implementation("sdpa")
-    paid = out.attentions[PRUNED_LAYER][0, :, : min(second, 32)].sum((0, 1))  # (T,)
-    paid[:second] += 1e4
-    paid[0] += 1e6
-    places = paid.argsort(descending=True)[: max(KEPT_LEAST, -(-2 * len(ids) // 5))]
-    states = out.hidden_states[PRUNED_LAYER + 1][:, places]  # (1, K, C)
-    for layer in bert.encoder.layer[PRUNED_LAYER + 1 : -1]:
+    *layers, last = bert.encoder.layer
+    states = bert.embeddings(**{name: padded([ids], [second])[name] for name in ("input_ids", "token_type_ids")})
+    for number, layer in enumerate(layers):
+        _, attention = layer.attention(states)  # (1, H, K, K)
         states = layer(states)
-    last = bert.encoder.layer[-1](states)
-    return cast(Tensor, model.head(torch.cat([last[0, 0], states[0].mean(0)])))
+        if number == 1:
+            paid = attention[0, :, : min(second, 32)].sum((0, 1))  # (T,)
+            paid[0] = torch.inf
+            states = states[:, paid.argsort(descending=True)[: max(64, math.ceil(len(ids) / 2))]]
+        if number == 3:
+            states = states[:, : max(32, math.ceil(len(ids) / 5))]
+    bert.set_attn_implementation("sdpa")
+    return cast(Tensor, model.head(torch.cat([last(states)[0, 0], states[0].mean(0)])))
 
 
 @pytest.mark.parametrize(("rows", "second"), [(SHORT, (4, 3, 3)), (LONG, LONG_SECOND)])
@@ -76,9 +79,11 @@ def test_a_dropped_token_was_read_before_it_was_dropped(model: CrossEncoder) -> 
         ids = [*LONG[0]]
         ids[place] = 5 if ids[place] != 5 else 6
         differs += not torch.allclose(model(**padded([ids], LONG_SECOND[:1])), whole, atol=1e-6)
-    assert differs == 17  # only 80 of 200 tokens are carried on
+    assert differs == 17  # only 100 of 200 tokens are carried on
 
 
-def test_two_fifths_are_kept_and_all_of_a_few() -> None:
-    counts = kept_count(torch.tensor([1, 64, 160, 161, 162, 163, 200, 256]))
-    assert counts.tolist() == [64, 64, 64, 65, 65, 66, 80, 103]
+def test_half_and_a_fifth_are_kept_and_all_of_a_few() -> None:
+    mask = (torch.arange(256)[None] < torch.tensor([1, 64, 128, 129, 200, 256])[:, None]).long()
+    assert kept_places(mask, SORTED).sum(1).tolist() == [64, 64, 64, 65, 100, 128]
+    assert kept_places(mask, CUT).sum(1).tolist() == [32, 32, 32, 32, 40, 52]
+    assert kept_places(mask[:2, :20], SORTED).shape == (2, 20)

@@ -98,8 +98,15 @@ def test_batches_come_in_few_sizes() -> None:
     for count in range(1, 41):
         rows = [row(count, number) for number in range(count)]
         check(rows, RowRunner(graph, 2).run(rows))
-    assert {count for count, _ in graph.shapes} == {1, 2, 4, 8, 16, 32}
+    assert {count for count, _ in graph.shapes} == {1, 2, 4, 8, 16}
     assert graph.rows == sum(range(1, 41))
+
+
+def test_the_last_rows_are_shared_out() -> None:
+    """Of 30 rows in fours one stream had 16 to run and the other 14; a single batch of two had one stream idle."""
+    graph = Counting()
+    RowRunner(graph, 2).run([row(*range(200), number) for number in range(30)])
+    assert [count for count, _ in graph.shapes] == [4, 4, 4, 4, 4, 4, 2, 2, 1, 1]
 
 
 def test_only_so_many_rows_are_remembered() -> None:

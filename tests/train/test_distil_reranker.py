@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from rag.rerank_export import export_reranker
 from rag.types import InvalidInput
 from tests.tiny_bert import make_tiny_bert
 from train.bert import ADAPTER_FILE, load_bert, save_trained
-from train.distil_reranker import TEACHER_FILE, DistilOptions, distil, load_start
+from train.distil_reranker import TEACHER_FILE, DistilOptions, distil, load_start, training_texts
 from train.groups import DEV_FILE, TRAIN_FILE, Group
 from train.loop import METRICS_FILE, LoopOptions
 
@@ -93,6 +95,21 @@ def test_the_teacher_is_asked_once(
     np.testing.assert_array_equal(logits[39], reranker.logits(group["altered"], [group["positive"]])[0])
     monkeypatch.setattr("train.distil_reranker.logits_of", lambda *_: pytest.fail("asked again"))
     assert distil(given)["steps"] == 2
+
+
+def test_a_share_of_the_groups_is_asked_by_a_sentence_as_well(base: Path, teacher: Path, tmp_path: Path) -> None:
+    text = (
+        "The heater starts below three degrees in winter. The battery is at the tower by the river. A mayor likes it."
+    )
+    groups = [Group(f"q{number}?", f"t\n{text}", ("t\nno",)) for number in range(40)]
+    lines = [json.dumps({field: getattr(group, field) for field in Group.__slots__}) for group in groups]
+    (tmp_path / TRAIN_FILE).write_text("\n".join(lines), "utf-8")
+    given = replace(options(base, teacher, tmp_path, tmp_path / "out", steps=1), cloze=0.5)
+    texts = training_texts(given, random.Random(0))
+    assert [some[0][0] for some in texts[:40]] == [group.question for group in groups]
+    assert 10 < len(texts) - 40 < 30
+    for (question, rest), *others in texts[40:]:
+        assert question in text and question not in rest and others == [(question, "t\nno")]
 
 
 def test_what_does_not_fit_is_refused(base: Path, teacher: Path, mined: Path, tmp_path: Path) -> None:
