@@ -99,7 +99,8 @@ def test_the_teacher_is_asked_once(
 
 def test_a_share_of_the_groups_is_asked_by_a_sentence_as_well(base: Path, teacher: Path, tmp_path: Path) -> None:
     text = (
-        "The heater starts below three degrees in winter. The battery is at the tower by the river. A mayor likes it."
+        "The heater of the tower starts below three degrees in the winter. The battery stands in the tower by the river "
+        "since the market was built. A mayor of the town likes to look at it when he goes to the market."
     )
     groups = [Group(f"q{number}?", f"t\n{text}", ("t\nno",)) for number in range(40)]
     lines = [json.dumps({field: getattr(group, field) for field in Group.__slots__}) for group in groups]
