@@ -1,4 +1,4 @@
-"""A MiniLM in small: layers of 32 channels over a WordPiece of letters and a few words, as a model folder."""
+"""A MiniLM in small: two layers of 32 channels over a WordPiece of letters and a few words, as a model folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import BertConfig, BertModel
 WIDTH = 32
 
 
-def make_tiny_bert(folder: Path, seed: int = 0, layers: int = 2) -> Path:
+def make_tiny_bert(folder: Path, seed: int = 0) -> Path:
     """Write the folder and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     letters = [*string.ascii_lowercase, *string.digits, *(f"##{c}" for c in string.ascii_lowercase + string.digits)]
@@ -29,7 +29,7 @@ def make_tiny_bert(folder: Path, seed: int = 0, layers: int = 2) -> Path:
     config = BertConfig(
         vocab_size=len(words),
         hidden_size=WIDTH,
-        num_hidden_layers=layers,
+        num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=300,

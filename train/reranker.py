@@ -80,20 +80,15 @@ class Row:
 
 def to_row(group: Group, tokenizer: Tokenizer, draw: random.Random) -> Row:
     """The group with NEGATIVES of its mined passages, and what lacks the answer."""
-    texts, ranked = asked_texts(group, draw)
-    pairs = tuple(pair_ids(tokenizer, question, text, LONGEST) for question, text in texts)
-    told = tuple((bool(group.positive) and place == 0) if group.told else None for place in range(len(pairs)))
-    return Row(pairs, ranked, told)
-
-
-def asked_texts(group: Group, draw: random.Random) -> tuple[list[tuple[str, str]], int]:
-    """The questions and passages of a row, and how many of them, the gold one first, are ranked."""
     negatives = draw.sample(group.negatives, min(NEGATIVES, len(group.negatives)))
     gold = [group.positive] if group.positive else []
     texts = [(group.question, text) for text in (*gold, *negatives, *group.lacking)]
     if group.altered and gold:
         texts.append((group.altered, group.positive))
-    return texts, 1 + len(negatives) if gold and negatives else 0
+    pairs = tuple(pair_ids(tokenizer, question, text, LONGEST) for question, text in texts)
+    ranked = 1 + len(negatives) if gold and negatives else 0
+    told = tuple((bool(gold) and place == 0) if group.told else None for place in range(len(pairs)))
+    return Row(pairs, ranked, told)
 
 
 class RerankerLoop(RowLoop):
@@ -254,21 +249,12 @@ def measure_dev(model: nn.Module, groups: Sequence[Group], tokenizer: Tokenizer)
 
 def option_parser(prog: str | None = None, base: Path | None = None) -> argparse.ArgumentParser:
     """The options of the command line; ``base`` is the default of --base, which has to be given otherwise."""
-    parser = run_parser(__doc__, prog, base)
-    parser.add_argument(
-        "--cloze", type=float, default=0.0, help="share of the groups asked by a sentence of their passage as well"
-    )
-    return parser
-
-
-def run_parser(text: str | None, prog: str | None = None, base: Path | None = None) -> argparse.ArgumentParser:
-    """The options of every run on mined groups."""
-    parser = argparse.ArgumentParser(prog, description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, required=base is None, default=base, help="folder of minilm-l6")
     parser.add_argument("--mined", type=Path, required=True, help="folder that train.mining wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    for name, value, told in _numbers():
-        parser.add_argument(f"--{name}", type=type(value), default=value, help=told)
+    for name, value, text in _numbers():
+        parser.add_argument(f"--{name}", type=type(value), default=value, help=text)
     parser.add_argument("--device", choices=DEVICES, default=DEVICES[0])
     return parser
 
@@ -281,6 +267,7 @@ def _numbers() -> Iterator[tuple[str, float, str]]:
     yield "accumulate", 2, "batches of a step"
     yield "seed", 0, "order of the groups and start of the head"
     yield "measure-minutes", 15.0, "time between two measurements"
+    yield "cloze", 0.0, "share of the groups asked by a sentence of their passage as well"
 
 
 def to_loop(given: argparse.Namespace) -> LoopOptions:

@@ -24,7 +24,7 @@ PASSAGES = ("heater\nit starts below three degrees.", "\nthe battery lasts a yea
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_bert(tmp_path_factory.mktemp("base"), layers=3)
+    return make_tiny_bert(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
