@@ -31,7 +31,7 @@ Mode = Literal["dense", "bm25", "fused", "reranked"]
 Feedback = Callable[[Sequence[Hit], float], list[float]]  # hits as ranked so far, strength -> their fused scores anew
 
 CANDIDATES = 50  # of each search, before fusion
-RERANKED = 30  # of the fused list
+RERANKED = 24  # of the fused list
 RERANK_WEIGHT = 0.3  # share of the reranker's say in the score; the rest is the fused score (benchmarks/fit_rerank.py)
 RERANK_TEMPERATURE = 4.0  # its logits are far apart; undivided, most of their differences would be lost
 RERANK_WORDS = 60  # longer queries are not reranked: on arguana, whose queries are essays, it makes things worse
