@@ -20,7 +20,7 @@ from lm.tokenizer import Tokenizer
 from rag.types import InvalidInput
 from train.batches import Row, Tokens, pack
 from train.decoder_loop import DecoderLoop
-from train.loop import CHECKPOINT_FILE, METRICS_FILE, LoopOptions, TrainingFailed
+from train.loop import CHECKPOINT_FILE, METRICS_FILE, LoopOptions, TrainingFailed, in_bf16
 
 
 def rows_of(tokenizer: Tokenizer, count: int) -> list[Row]:
@@ -165,3 +165,10 @@ def test_options_that_cannot_work_are_refused(base: Path, tmp_path: Path) -> Non
         LoopOptions(steps=1, lr=-1)
     with pytest.raises(InvalidInput, match="0 rows to train on"):
         new_loop(base, [], tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="only Linux tells what its processor has")
+def test_bf16_only_where_the_processor_has_it() -> None:
+    """oneDNN takes any AVX-512 for it and computes in fp32, four times as long as without autocast."""
+    with in_bf16("cpu"):
+        assert torch.is_autocast_enabled("cpu") == ("avx512_bf16" in Path("/proc/cpuinfo").read_text("utf-8"))
