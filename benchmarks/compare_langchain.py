@@ -6,7 +6,7 @@ The plain one is what a first script makes: RecursiveCharacterTextSplitter (1,00
 of sentence-transformers in fp32, a flat FAISS index, the three nearest chunks in a prompt, and ChatOpenAI on
 llama.cpp's own server (package xllamacpp) with the base model that ours was trained from; it verifies nothing. It gets
 the text that our readers made of each document, and as many threads. Ours is `answerable serve` as shipped: search by
-meaning and words, 24 passages reranked, the answer written, read once more and verified, over HTTP.
+meaning and words, the best passages reranked, the answer written, read once more and verified, over HTTP.
 
 Each question is put to both, the one first that was second before, so that a busy machine hits both alike. The same
 questions are never asked twice. Times are those that the client sees; the ratio is ours to theirs.

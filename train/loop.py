@@ -49,7 +49,7 @@ class TrainingFailed(AnswerableError):
 def in_bf16(device: str) -> torch.autocast:
     """Autocast to bf16; none on a processor without it, where it is far slower than fp32.
 
-    (oneDNN's own word does not help: it says that bf16 is there wherever it can be computed by AVX-512 in fp32.)
+    (oneDNN's own word does not help: it says that bf16 is there wherever AVX-512 can imitate it.)
     """
     has_bf16 = device != "cpu" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
     return torch.autocast(device, dtype=torch.bfloat16, enabled=has_bf16)

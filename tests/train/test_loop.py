@@ -169,6 +169,6 @@ def test_options_that_cannot_work_are_refused(base: Path, tmp_path: Path) -> Non
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="only Linux tells what its processor has")
 def test_bf16_only_where_the_processor_has_it() -> None:
-    """oneDNN takes any AVX-512 for it and computes in fp32, four times as long as without autocast."""
+    """oneDNN takes any AVX-512 for it and imitates it, which takes longer than no autocast."""
     with in_bf16("cpu"):
         assert torch.is_autocast_enabled("cpu") == ("avx512_bf16" in Path("/proc/cpuinfo").read_text("utf-8"))
