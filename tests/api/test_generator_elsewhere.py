@@ -29,7 +29,7 @@ def figure(http: TestClient, name: str) -> float:
 def test_a_failing_generator_is_503_and_the_breaker_is_seen_in_the_figures(tmp_path: Path) -> None:
     answer = says("Every employee has 27 days of annual leave.")
     with chat_server(*[status(500)] * 2, answer) as server:
-        generator = generator_at(server.url, attempts=1, failures=2, open_s=0.5)
+        generator = generator_at(server.url, attempts=1, failures=2, open_s=3)
         with client(tmp_path, generator) as http:
             assert http.get("/readyz").status_code == 200  # asks nothing of the generator
             assert figure(http, "answerable_generator_breaker") == 0
@@ -40,7 +40,7 @@ def test_a_failing_generator_is_503_and_the_breaker_is_seen_in_the_figures(tmp_p
             assert "left alone" in http.post("/v1/ask", json=ASK).json()["error"]["message"]
             assert figure(http, "answerable_generator_breaker") == 2
             assert http.post("/v1/search", json={"query": "annual leave"}).json()["hits"]
-            time.sleep(0.55)
+            time.sleep(3.05)
             assert figure(http, "answerable_generator_breaker") == 1
             assert http.post("/v1/ask", json=ASK).json()["answer"] == "Every employee has 27 days of annual leave."
             assert figure(http, "answerable_generator_breaker") == 0
@@ -61,5 +61,5 @@ def test_a_silent_generator_does_not_hold_a_request_beyond_its_limit(tmp_path: P
         started = time.monotonic()
         response = http.post("/v1/ask", json=ASK)
         assert response.status_code == 504, response.text
-        assert 0.6 <= time.monotonic() - started < 2
+        assert 0.6 <= time.monotonic() - started < 20  # the generator would be silent for a minute
         assert figure(http, "answerable_questions") == 0  # its place is free again

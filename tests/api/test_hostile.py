@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,16 +31,16 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield running
 
 
-def raw(url: str, data: bytes, wait_s: float = 10) -> bytes:
-    """What the server sends back to these bytes until it hangs up or falls silent."""
+def raw(url: str, data: bytes) -> bytes:
+    """What the server sends back to these bytes until it hangs up; TimeoutError if it holds the line in silence."""
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), wait_s) as connection:
+    with socket.create_connection((host, int(port)), 30) as connection:
         received = b""
         try:
             connection.sendall(data)
             while part := connection.recv(65_536):
                 received += part
-        except (ConnectionError, TimeoutError):
+        except ConnectionError:
             pass
         return received
 
@@ -54,9 +53,7 @@ def alive(url: str) -> None:
 def test_a_gigabyte_is_refused_before_it_is_read(url: str) -> None:
     head = b"POST /v1/documents HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000000\r\n"
     head += b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
-    started = time.monotonic()
     assert b" 413 " in raw(url, head).split(b"\r\n")[0]
-    assert time.monotonic() - started < 8
     alive(url)
 
 
@@ -84,9 +81,7 @@ def test_a_flood_of_headers_is_refused(url: str) -> None:
     "start", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX: "], ids=["silent", "half", "header"]
 )
 def test_a_client_that_never_finishes_asking_is_hung_up_on(url: str, start: bytes) -> None:
-    started = time.monotonic()
     raw(url, start)
-    assert time.monotonic() - started < 5
     alive(url)
 
 
@@ -104,7 +99,7 @@ def test_a_hundred_slow_clients_keep_nobody_waiting(url: str) -> None:
     "data", [b"\0" * 100, b"GET /%zz HTTP/9.9\r\n\r\n", b"GET  HTTP/1.1\r\n\r\n", b"\xff\xfe\r\n\r\n"]
 )
 def test_what_is_no_http_harms_nothing(url: str, data: bytes) -> None:
-    reply = raw(url, data, 5)
+    reply = raw(url, data)
     assert reply == b"" or reply.split(b" ")[1] in (b"400", b"403")
     alive(url)
 

