@@ -1,6 +1,7 @@
 """Question and passages, read together by our reranker: an order of the passages, and whether they answer at all.
 
-A cross-encoder made by train/reranker.py from MiniLM, int8 through OpenVINO (rag/rows.py).
+A cross-encoder made by train/reranker.py from MiniLM, int8 through OpenVINO (rag/rows.py). Of a long passage it reads
+the sentences nearest to the question (rag/key_sentences.py): half the tokens in half the time, for as good an order.
 It gives two logits for a pair: "relevant", by which passages are ordered, and "answers". From the latter of the best
 passages a small logistic model (calibration.json, fitted by benchmarks/fit_answerable.py) makes the probability that
 they answer the question.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from rag.encode import IR_FILE, TOKENIZER_FILE, compile_int8, sha256_of
+from rag.key_sentences import Asked, key_tokens
 from rag.pair_tokens import Pair
 from rag.rows import RowRunner
 from rag.types import ModelBroken, ModelMissing
@@ -30,6 +32,7 @@ from rag.types import ModelBroken, ModelMissing
 CARD_FILE = "reranker.json"
 CALIBRATION_FILE = "calibration.json"
 MAX_TOKENS = 256  # of question and passage together
+READ_TOKENS = 96  # of a passage, at most (benchmarks/fit_read.py)
 FEATURES = ("answers_best", "answers_mean3", "relevant_best", "relevant_lead")
 _QUESTION_TOKENS = 96  # a longer question keeps its start: the passage needs the room
 _CHARS_PER_TOKEN = 64
@@ -96,7 +99,8 @@ def pair_ids(tokenizer: Tokenizer, question: str, passage: str, longest: int) ->
 class OpenVinoReranker:
     """A `Reranker` on the CPU. Safe to call from several threads. A pair's logits depend on that pair alone."""
 
-    def __init__(self, folder: Path, threads: int = 0):
+    def __init__(self, folder: Path, threads: int = 0, read_tokens: int = READ_TOKENS):
+        self._read_tokens = read_tokens
         card = _read_card(folder)
         self.name, self.fingerprint = card["name"], card["fingerprint"]
         calibration = folder / CALIBRATION_FILE
@@ -113,14 +117,28 @@ class OpenVinoReranker:
         """See Reranker."""
         if not passages:
             return np.zeros((0, 2), dtype=np.float32)
-        asked, *read = _plain_ids(self._tokenizer, [question, *passages], MAX_TOKENS)
-        pairs = [_joined(asked, ids, MAX_TOKENS, self._special) for ids in read]
+        (asked,) = _plain_ids(self._tokenizer, [question], MAX_TOKENS)
+        pairs = [_joined(asked, ids, MAX_TOKENS, self._special) for ids in self._key_ids(question, passages)]
         rows = [Pair(np.array(ids, dtype=np.int64), start, start) for ids, start in pairs]
         return np.stack([logits for (logits,) in self._rows.run(rows)])  # (N, 2)
 
+    def _key_ids(self, question: str, passages: Sequence[str]) -> Iterator[list[int]]:
+        """The tokens that are read of each passage."""
+        texts = [_valid(passage, MAX_TOKENS) for passage in passages]
+        asked = Asked.of(question)
+        for text, encoding in zip(texts, self._tokenizer.encode_batch(texts, add_special_tokens=False), strict=True):
+            offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)  # (T, 2)
+            ids = np.array(encoding.ids, dtype=np.int64)  # (T,)
+            yield ids[key_tokens(asked, text, offsets, self._read_tokens)].tolist()
+
+
+def _valid(text: str, longest: int) -> str:
+    """As much of a text as ``longest`` tokens can hold, without half characters."""
+    return text[: longest * _CHARS_PER_TOKEN].encode("utf-8", "replace").decode("utf-8")
+
 
 def _plain_ids(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[list[int]]:
-    cut = [text[: longest * _CHARS_PER_TOKEN].encode("utf-8", "replace").decode("utf-8") for text in texts]
+    cut = [_valid(text, longest) for text in texts]
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(cut, add_special_tokens=False)]
 
 

@@ -52,7 +52,7 @@ def test_the_graph_says_what_torch_says(base: Path, model: CrossEncoder, folder:
     pairs = [pair_ids(tokenizer, QUESTION, passage, 256) for passage in PASSAGES]
     with torch.inference_mode():
         expected = model(**padded([ids for ids, _ in pairs], [start for _, start in pairs])).numpy()
-    found = OpenVinoReranker(folder, threads=1).logits(QUESTION, PASSAGES)
+    found = OpenVinoReranker(folder, threads=1, read_tokens=256).logits(QUESTION, PASSAGES)
     np.testing.assert_allclose(found, expected, atol=0.08)  # int8 weights and bf16 against bf16 and fp32
 
 
@@ -64,6 +64,17 @@ def test_pairs_are_what_the_tokenizer_makes_of_them(base: Path) -> None:
     assert whole.type_ids.index(1) == start
     cut, start = pair_ids(tokenizer, "why " * 200, PASSAGES[2], 256)
     assert len(cut) == 256 and cut[-1] == cut[start - 1] == 3
+
+
+def test_of_a_long_passage_the_sentences_asked_for_are_read(base: Path, folder: Path) -> None:
+    filler, key = "the battery lasts a year.", "the heater starts below three degrees."
+    long, read = f"station\n{filler * 20} {key} {filler * 20}", f"station\n{filler} {key}"
+    room = len(load_tokenizer(base).encode(read, add_special_tokens=False).ids)
+    reranker = OpenVinoReranker(folder, threads=1, read_tokens=room)
+    np.testing.assert_array_equal(*reranker.logits(QUESTION, [long, read]))
+    np.testing.assert_array_equal(reranker.logits(QUESTION, [long])[0], reranker.logits(QUESTION, [read, long])[1])
+    first, second = OpenVinoReranker(folder, threads=1, read_tokens=256).logits(QUESTION, [long, read])
+    assert not np.allclose(first, second)
 
 
 def test_no_passages_no_logits(folder: Path) -> None:
