@@ -11,6 +11,7 @@ Letters in shape comments: T tokens of a passage.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,24 +27,25 @@ _ALIKE = 3  # characters that all words of a stem begin with
 Places = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
 class Asked:
-    """The content stems of a question; ``like`` finds the words that may have one of them, for stems take time."""
+    """The content stems of a question. To find them takes time, so it is done for words alone that begin like one of
+    them or of the question's words, and once for each. Any string is taken."""
 
-    stems: frozenset[str]
-    like: re.Pattern[str]
-
-    @classmethod
-    def of(cls, question: str) -> Asked:
-        """Any string is taken."""
-        stems = frozenset(content_stems(question))
-        starts = {word[:_ALIKE] for word in (*stems, *re.findall(r"\d+|\w\w+", question.lower()))}
+    def __init__(self, question: str) -> None:
+        self.stems = frozenset(content_stems(question))
+        starts = {word[:_ALIKE] for word in (*self.stems, *re.findall(r"\d+|\w\w+", question.lower()))}
         any_of = "|".join(map(re.escape, sorted(starts))) or r"(?!)"
-        return cls(stems, re.compile(rf"\b(?:{any_of})[\w.,'’]*", re.IGNORECASE))
+        self._like = re.compile(rf"\b(?:{any_of})[\w.,'’]*", re.IGNORECASE)
+        self._known: dict[str, frozenset[str]] = {}
 
     def shared(self, text: str) -> frozenset[str]:
         """Those of the question's stems that ``text`` has."""
-        return self.stems.intersection(content_stems(" ".join(self.like.findall(text))))
+        found: frozenset[str] = frozenset()
+        for word in set(self._like.findall(text)):
+            if word not in self._known:
+                self._known[word] = self.stems.intersection(content_stems(word))
+            found |= self._known[word]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,12 @@ def _sentences(asked: Asked, text: str, body: int, offsets: Places) -> list[_Sen
     return found
 
 
-def _by_worth(known: frozenset[str], found: list[_Sentence]) -> list[_Sentence]:
+def _by_worth(known: frozenset[str], found: list[_Sentence]) -> Iterator[_Sentence]:
     """Sentences by the stems that they share, those that neither heading nor a better one has (``known``) counted
     thrice; among equals the first."""
-    order, left = [], list(found)
+    left = list(found)
     while left:
         best = max(left, key=lambda one: (len(one.shared) + 2 * len(one.shared - known), -one.start))
         left.remove(best)
-        order.append(best)
         known |= best.shared
-    return order
+        yield best

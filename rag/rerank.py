@@ -125,7 +125,7 @@ class OpenVinoReranker:
     def _key_ids(self, question: str, passages: Sequence[str]) -> Iterator[list[int]]:
         """The tokens that are read of each passage."""
         texts = [_valid(passage, MAX_TOKENS) for passage in passages]
-        asked = Asked.of(question)
+        asked = Asked(question)
         for text, encoding in zip(texts, self._tokenizer.encode_batch(texts, add_special_tokens=False), strict=True):
             offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)  # (T, 2)
             ids = np.array(encoding.ids, dtype=np.int64)  # (T,)

@@ -25,7 +25,7 @@ def places(tokenizer: Tokenizer, question: str, text: str, most: int) -> tuple[n
     """The tokens read, and the offsets of all."""
     encoding = tokenizer.encode(text, add_special_tokens=False)
     offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-    return key_tokens(Asked.of(question), text, offsets, most), offsets
+    return key_tokens(Asked(question), text, offsets, most), offsets
 
 
 def kept(tokenizer: Tokenizer, question: str, text: str, most: int) -> str:
@@ -78,7 +78,7 @@ def test_a_heading_leaves_half_the_room(tokenizer: Tokenizer) -> None:
 
 
 def test_stems_are_those_of_the_whole_text() -> None:
-    asked = Asked.of("How many 1,000 batteries did the firm's seven running heaters use (in 2,500 hours)?")
+    asked = Asked("How many 1,000 batteries did the firm's seven running heaters use (in 2,500 hours)?")
     text = "The battery of a heater ran; 2500 hours, seven firms and 1000 batteries. The runs go on."
     assert asked.shared(text) == asked.stems.intersection(content_stems(text))
     assert asked.shared(text) >= {"1000", "2500", "battery", "firm", "run", "hour"}
