@@ -35,7 +35,7 @@ _OF_BASE = (
     "sentence_bert_config.json",
 )
 _BERT, _HEAD = "bert.", "head."
-_CONVERSION = 2
+_CONVERSION = 3
 
 
 def export_reranker(parent: Path, trained: Path, out: Path, name: str) -> None:

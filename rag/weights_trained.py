@@ -68,7 +68,7 @@ def trained_models() -> tuple[TrainedModel, ...]:
     adapter = folder / "answerable-135m"
     generator = TrainedModel("answerable-135m", "generator", "0.4", "smollm2-135m", adapter, conversion=3)
     pairs = (pair_encoder(READER, "reader", folder), pair_encoder(CHECK, "verifier", folder))
-    rankers = (ranker(RERANKER, "reranker", "0.2", folder), ranker(RETRIEVER, "retriever", "0.1", folder))
+    rankers = (ranker(RERANKER, "reranker", "0.2", folder, 3), ranker(RETRIEVER, "retriever", "0.1", folder))
     return (generator, *(model for model in (*pairs, *rankers) if (model.adapter / model.file).is_file()))
 
 
@@ -77,9 +77,9 @@ def pair_encoder(name: str, role: str, folder: Path) -> TrainedModel:
     return TrainedModel(name, role, "0.2", "minilm-l6", folder / name, room=150_000_000, file=PAIR_WEIGHTS)
 
 
-def ranker(name: str, role: str, version: str, folder: Path) -> TrainedModel:
+def ranker(name: str, role: str, version: str, folder: Path, conversion: int = 2) -> TrainedModel:
     """An encoder in ``folder``/``name`` that ranks passages, trained from minilm-l6."""
-    return TrainedModel(name, role, version, "minilm-l6", folder / name, room=200_000_000)
+    return TrainedModel(name, role, version, "minilm-l6", folder / name, conversion, 200_000_000)
 
 
 def make_trained(model: TrainedModel, parent: Path, out: Path) -> None:
