@@ -58,7 +58,7 @@ class _Sentence:
 
 
 def key_tokens(asked: Asked, text: str, offsets: Places, most: int) -> Places:
-    """The places, rising, of the at most ``most`` tokens that are read of ``text``, which is "heading\\ntext".
+    """The places, rising, of the at most ``most`` (1 or more) tokens that are read of ``text``, "heading\\ntext".
 
     ``offsets``: (T, 2), the characters of its tokens.
     """
