@@ -91,10 +91,7 @@ class OpenVinoSession(Session):
         self._empty = True
 
     def _padding_before(self, count: int) -> int:
-        """A prompt that the writer reads is padded to a multiple of _READ_STEP.
-
-        In bf16 padding changes what is read by enough to change an answer now and then, so a reader's prompts are cut.
-        """
+        """A prompt that the writer reads is padded to a multiple of _READ_STEP; a reader pads its own (`_read_one`)."""
         return -count % _READ_STEP if self._reader is None and count >= _READ_FROM else 0
 
     def _run(
@@ -102,10 +99,8 @@ class OpenVinoSession(Session):
     ) -> NDArray[np.float32]:
         last = ids.shape[1] - 1
         if self._empty and self._reader is not None and last >= _READ_FROM and list(at) == [last]:
-            # What is over a multiple of _READ_STEP is read in f32 with the last token; of several prompts it differs.
-            count = last - last % _READ_STEP if len(ids) == 1 else last
-            self._read(ids[:, :count], mask[:, :count])
-            ids, at = ids[:, count:], (last - count,)
+            self._read(ids[:, :last], mask[:, :last])
+            ids, at = ids[:, last:], (0,)
         self._empty = False
         return _infer(self._writer, ids, mask, rows, at)
 
@@ -123,15 +118,19 @@ class OpenVinoSession(Session):
                     np.zeros((len(ids), new.shape[1], len(own), new.shape[3]), np.float32) for new in read
                 ]
                 for whole, new in zip(cache, read, strict=True):
-                    whole[row, :, -own.sum() :] = new.data[0, :, -own.sum() :]
+                    whole[row, :, -own.sum() :] = new.data[0, :, : own.sum()]
         for state, whole in zip(states, cache, strict=True):
             state.state = ov.Tensor(whole)
 
     def _read_one(self, ids: NDArray[np.int64], states: Sequence[Any]) -> list[Any]:
-        """What reading ids (n,), padded to a multiple of _READ_STEP, adds to each state: the last n of (1, G, N, D)."""
+        """What reading ids (n,) adds to each state: the first n of (1, G, N, D).
+
+        Padded to a multiple of _READ_STEP behind them, where no token sees it: the numbers stay the same to the last
+        bit. In front it would change them, in bf16 by enough to change an answer now and then.
+        """
         padded, mask = np.zeros((2, 1, -(-len(ids) // _READ_STEP) * _READ_STEP), np.int64)  # (1, N) each
-        padded[0, -len(ids) :] = ids
-        mask[0, -len(ids) :] = 1
+        padded[0, : len(ids)] = ids
+        mask[0, : len(ids)] = 1
         self._reader.reset_state()
         _infer(self._reader, padded, mask, None, (0,))
         return [self._reader.get_tensor(output_of(state.name)) for state in states]
