@@ -13,7 +13,7 @@ import itertools
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -50,22 +50,6 @@ class _Row:
     pair: Pair
 
 
-@dataclass(slots=True)
-class _Width:
-    """The rows of one padded length that wait, and the round of equal batches, one a stream, that they leave in."""
-
-    rows: deque[_Row] = field(default_factory=deque)
-    size: int = 0
-    left: int = 0  # batches of the round
-
-    def take(self, streams: int, width: int) -> list[_Row]:
-        """The next batch: the streams' batches take the same time, so that none waits for another's."""
-        if not self.left or len(self.rows) < self.size:
-            self.size, self.left = _batch_rows(-(-len(self.rows) // streams), width), streams
-        self.left -= 1
-        return [self.rows.popleft() for _ in range(self.size)]
-
-
 class RowRunner:
     """Runs pairs through ``compiled``, ``streams`` batches side by side. Safe to call from any number of threads.
 
@@ -80,7 +64,7 @@ class RowRunner:
         self._changed = threading.Condition()
         self._streams = streams
         self._open = streams  # batches that may still be started; this and what follows only under the condition
-        self._waiting: dict[int, _Width] = {}  # by padded length
+        self._waiting: dict[int, deque[_Row]] = {}  # by padded length
         self._numbers = itertools.count()
 
     def run(self, pairs: Sequence[Pair]) -> list[Outputs]:
@@ -101,8 +85,8 @@ class RowRunner:
         call = _Call([()] * len(pairs), len(pairs))
         with self._changed:
             for place, pair in enumerate(pairs):
-                same = self._waiting.setdefault(padded_length(len(pair)), _Width())
-                same.rows.append(_Row(next(self._numbers), call, place, pair))
+                same = self._waiting.setdefault(padded_length(len(pair)), deque())
+                same.append(_Row(next(self._numbers), call, place, pair))
         running: deque[tuple[Any, list[_Row]]] = deque()
         try:
             while call.left:
@@ -126,10 +110,10 @@ class RowRunner:
             if not self._open or not self._waiting:
                 return []
             self._open -= 1
-            width = min(self._waiting, key=lambda width: self._waiting[width].rows[0].number)
+            width = min(self._waiting, key=lambda width: self._waiting[width][0].number)
             same = self._waiting[width]
-            rows = same.take(self._streams, width)
-            if not same.rows:
+            rows = [same.popleft() for _ in range(_batch_rows(-(-len(same) // self._streams), width))]
+            if not same:
                 del self._waiting[width]
             return rows
 
@@ -171,7 +155,7 @@ class RowRunner:
 
 
 def _batch_rows(share: int, width: int) -> int:
-    """Rows of a batch, of a stream's share of those that wait: a power of two, for the plugin keeps memory
+    """Rows of the next batch, of this stream's share of those that wait: a power of two, for the plugin keeps memory
     for each shape that it has run."""
     most = min(share, max(1, BATCH_TOKENS // width))
     return int(1 << (most.bit_length() - 1))
