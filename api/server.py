@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 from typing import Any
 
 import uvicorn
@@ -41,8 +43,12 @@ class PatientProtocol(H11Protocol):
 
 
 def serve(settings: Settings) -> None:
-    """Serve until a signal comes. Raises InvalidInput for an address beyond this machine without any key."""
+    """Serve until a signal comes.
+
+    Raises InvalidInput for an address beyond this machine without any key, and for one that cannot be listened on.
+    """
     require_keys(settings)
+    require_free(settings)
     uvicorn.run(
         create_app(settings),
         host=settings.host,
@@ -69,3 +75,30 @@ def require_keys(settings: Settings) -> None:
             )
     finally:
         store.close()
+
+
+def require_free(settings: Settings) -> None:
+    """Raises InvalidInput for an address that is taken or not this machine's: before models load, and with the cure."""
+    where = f"--host {settings.host} --port {settings.port}"
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise InvalidInput(f"{where}: no address of that name ({error.strerror}); listen on 127.0.0.1") from error
+    failed = [error for family, _, _, _, address in found if (error := _bind(family, address))]
+    for error in failed:
+        # A name may also stand for an address that is not there, as ::1 without IPv6; the others are listened on then.
+        if error.errno in (errno.EADDRINUSE, errno.EACCES) or len(failed) == len(found):
+            raise InvalidInput(
+                f"{where}: cannot listen there ({error.strerror}); stop what does, or choose another address"
+            ) from error
+
+
+def _bind(family: int, address: Any) -> OSError | None:
+    """What keeps this process from listening on ``address``, if anything."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as asyncio will: after a restart it is free
+            trial.bind(address)
+    except OSError as error:
+        return error
+    return None

@@ -16,7 +16,10 @@ import httpx
 import pytest
 
 from api import schemas
+from api.server import require_free
+from rag.settings import Settings
 from rag.store import Store
+from rag.types import InvalidInput
 from tests.api.client import read_events
 from tests.backend import database_url, variables
 
@@ -108,6 +111,33 @@ def test_a_server_is_started_fed_asked_and_stopped(server: Server, tmp_path: Pat
     assert events[-1][1]["answer"] == again["answer"] == answer["answer"]  # the same question, the same words
     assert len(arrived) > 2, "the events came all at once"
     stop(server)
+
+
+def test_an_address_that_is_taken_is_told_before_anything_loads(tmp_path: Path) -> None:
+    """The server loaded its models first, and then said no more than the number of an error."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = {**os.environ, "ANSWERABLE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "answerable", "serve", "--port", str(port)]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=START_S)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"answerable: --host 127.0.0.1 --port {port}: cannot listen there")
+    assert "already in use" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "203.0.113.7"])  # neither is any machine's (RFC 2606, 5737)
+def test_what_is_not_this_machines_cannot_be_listened_on(host: str) -> None:
+    with pytest.raises(InvalidInput, match=f"--host {host} --port 8080: .* listen"):
+        require_free(Settings(host=host, port=8080))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_free_address_can_be_listened_on(host: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    require_free(Settings(host=host, port=port))
 
 
 def check_quotes(home: Path, answer: dict[str, object]) -> None:
