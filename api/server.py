@@ -84,13 +84,13 @@ def require_free(settings: Settings) -> None:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise InvalidInput(f"{where}: no address of that name ({error.strerror}); listen on 127.0.0.1") from error
-    failed = [error for family, _, _, _, address in found if (error := _bind(family, address))]
-    for error in failed:
+    failed = [reason for family, _, _, _, address in found if (reason := _bind(family, address))]
+    for reason in failed:
         # A name may also stand for an address that is not there, as ::1 without IPv6; the others are listened on then.
-        if error.errno in (errno.EADDRINUSE, errno.EACCES) or len(failed) == len(found):
+        if reason.errno in (errno.EADDRINUSE, errno.EACCES) or len(failed) == len(found):
             raise InvalidInput(
-                f"{where}: cannot listen there ({error.strerror}); stop what does, or choose another address"
-            ) from error
+                f"{where}: cannot listen there ({reason.strerror}); stop what does, or choose another address"
+            ) from reason
 
 
 def _bind(family: int, address: Any) -> OSError | None:
