@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 READ_SETTINGS: dict[str, Any] = {**SETTINGS, "INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "bf16"}
 _TRIM_EVERY = 16  # sessions
 _READ_FROM = 32  # tokens; below, handing over costs what reading saves
-_READ_STEP = 8  # tokens, a multiple of it at a time: the plugin keeps megabytes for each length that it has read
+_READ_STEP = 16  # tokens, a multiple of it at a time: the plugin keeps megabytes for each length that it has read
 
 
 class OpenVinoEngine:
