@@ -89,7 +89,7 @@ def require_free(settings: Settings) -> None:
         # A name may also stand for an address that is not there, as ::1 without IPv6; the others are listened on then.
         if reason.errno in (errno.EADDRINUSE, errno.EACCES) or len(failed) == len(found):
             raise InvalidInput(
-                f"{where}: cannot listen there ({reason.strerror}); stop what does, or choose another address"
+                f"{where}: cannot listen there ({reason.strerror}); choose another, or stop what listens"
             ) from reason
 
 
